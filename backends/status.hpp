@@ -1,0 +1,94 @@
+// Role: the cluster's state as plain structs, for whoever shows it (/status, /metrics). A copy: showing it changes nothing.
+// Thread: made and read on the supervisor's thread. Ownership: values.
+#pragma once
+
+#include "base/units.hpp"
+#include "board/proxy_board.hpp"
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace drover::backends {
+
+enum class Lifecycle : std::uint8_t { starting, running, draining, stopping, stopped, backoff, failed };
+enum class Health : std::uint8_t { unknown, passing, failing };
+enum class Intent : std::uint8_t { enabled, drained };
+
+const char* to_text(Lifecycle value);
+const char* to_text(Health value);
+const char* to_text(Intent value);
+
+struct WorkerStatus {
+  std::uint32_t slot = 0;
+  base::Incarnation incarnation = 0;
+  pid_t pid = 0;  ///< 0: no process now
+  Lifecycle lifecycle = Lifecycle::stopped;
+  Health health = Health::unknown;
+  Intent intent = Intent::enabled;
+  bool eligible = false;
+  std::string endpoint;         ///< "127.0.0.1:20001" or "unix:/path"
+  double uptime_seconds = 0;    ///< of this incarnation; 0 without a process
+  double start_time = 0;        ///< Unix time of this incarnation's start; 0 without a process
+  std::uint64_t requests = 0;   ///< by the slot, all its incarnations
+  std::uint64_t errors = 0;     ///< exchanges the worker broke, likewise
+  std::uint32_t in_flight = 0;
+  std::uint64_t restarts = 0;
+  std::map<std::string, std::uint64_t> exits;  ///< by reason: "0", "1", "KILL", "SEGV" …
+  std::uint64_t memory_bytes = 0;
+  std::string memory_source;    ///< "rss", "report", "" when unknown
+  double cpu_percent = 0;       ///< of one core over the last interval
+  double cpu_seconds = 0;       ///< of the slot, all its incarnations: never falls
+  std::uint32_t open_fds = 0;
+  std::string note;             ///< why it is as it is: last probe's reason, "listener's owner can't be read", last exit
+};
+
+struct PoolStatus {
+  std::string name;
+  std::string strategy;
+  std::uint64_t position = 0;
+  std::uint32_t desired = 0;
+  std::uint32_t in_flight = 0;
+  std::uint32_t queue_length = 0;
+  std::vector<WorkerStatus> workers;
+  board::HistogramTotals start_duration;  ///< spawn to ready
+};
+
+struct ProxyStatus {
+  pid_t pid = 0;
+  std::uint32_t threads = 0;
+  bool ready = false;
+};
+
+struct ListenerStatus {
+  std::string name;
+  std::string address;  ///< with the real port
+  std::uint64_t connections = 0;
+};
+
+struct ClusterStatus {
+  pid_t pid = 0;         ///< init's: the documented one
+  pid_t supervisor = 0;
+  double uptime_seconds = 0;
+  double start_time = 0;  ///< Unix time
+  bool stopping = false;
+  bool ready = false;     ///< proxy ready and every pool has an eligible worker
+  std::uint64_t created = 0;
+  std::uint64_t died = 0;
+  std::uint64_t restarted = 0;
+  std::uint64_t health_checks = 0;
+  std::uint64_t proxy_restarts = 0;
+  double supervisor_beat_age_seconds = 0;
+  std::string admin_address;
+  std::vector<ProxyStatus> proxies;
+  std::vector<ListenerStatus> listeners;
+  std::vector<PoolStatus> pools;
+  board::Totals traffic;                     ///< dead and live proxies together
+  board::HistogramTotals supervisor_turn;
+  std::vector<std::string> degraded;         ///< what does not hold here and why
+};
+
+}  // namespace drover::backends

@@ -1,0 +1,65 @@
+// Role: claim: the strategy proposes, the gate admits; pick and admit are one step. The result is a lease.
+// Thread: any proxy thread; Claimer is one thread's own. No I/O, no clock, no waiting, no allocation in claim().
+// Ownership: a Lease must be given back once with release(); boards outlive the Claimer.
+#pragma once
+
+#include "balancer/strategy.hpp"
+#include "base/rng.hpp"
+#include "board/proxy_board.hpp"
+#include "board/supervisor_board.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace drover::balancer {
+
+/// The right to use a worker for one exchange.
+struct Lease {
+  std::uint32_t row = 0;
+  std::uint32_t slot = 0;
+  base::Incarnation incarnation = 0;
+};
+
+/// Why there is no lease. `full`: workers are open but each has its `concurrency` in use. `nobody`: no gate is open.
+enum class NoLease : std::uint8_t { full, nobody };
+
+struct ClaimResult {
+  std::optional<Lease> lease;
+  NoLease why = NoLease::nobody;
+};
+
+/// Workers an exchange has tried and must not get again, and those a thread passes over after a refused connection.
+struct Avoid {
+  std::span<const Lease> leases;
+};
+
+class Claimer {
+ public:
+  /// `admit` asks for more than the gate (a connection permit when `concurrency` bounds them): called inside the gate;
+  /// false: full, the gate is left again and the next is tried.
+  using Admit = bool (*)(void* context, const Lease& lease);
+
+  Claimer(const board::SupervisorBoard& supervisor, const board::ProxyBoard& proxy, std::uint32_t pool, const Strategy& strategy,
+          std::uint64_t seed);
+
+  ClaimResult claim(const Avoid& avoid, Admit admit = nullptr, void* context = nullptr);
+  /// Leaves the gate.
+  void release(const Lease& lease);
+  /// For handing a lease to another exchange: false: the gate has closed, release it and claim anew.
+  bool transferable(const Lease& lease) const;
+
+ private:
+  void collect(const Avoid& avoid);
+
+  const board::SupervisorBoard& supervisor_;
+  const board::ProxyBoard& proxy_;
+  std::uint32_t pool_;
+  const Strategy& strategy_;
+  base::Rng rng_;
+  std::vector<Candidate> candidates_;  ///< reserved once for all rows of the pool
+  std::vector<LoadNote> notes_;
+};
+
+}  // namespace drover::balancer

@@ -1,0 +1,31 @@
+// Role: host + path → pool. Host exact before "*.suffix" before "*"; paths match on segment boundaries, longest wins.
+// Thread: any, read-only after construction. No allocation in match(). Ownership: copies what it needs from the config.
+#pragma once
+
+#include "config/model.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace drover::balancer {
+
+class Routes {
+ public:
+  explicit Routes(const config::Config& config);
+
+  /// `host`: the Host header's value, port allowed, any case. `path`: the target's path, without query.
+  std::optional<std::uint32_t> match(std::string_view host, std::string_view path) const;
+
+ private:
+  struct Entry {
+    std::string host;
+    std::string path;
+    std::uint32_t pool;
+  };
+  std::vector<Entry> entries_;  ///< best first
+};
+
+}  // namespace drover::balancer

@@ -1,0 +1,80 @@
+// Role: one proxy process's board: gates, connection counts, claims, tallies and heartbeats, in a memfd both sides map.
+// Thread: written by the proxy's threads; the supervisor reads it, and writes only to open and close gates.
+// Ownership: made by the supervisor for one proxy process; when that process is dead its totals are folded once and
+//            the board is dropped, never repaired.
+#pragma once
+
+#include "base/result.hpp"
+#include "base/unique_fd.hpp"
+#include "board/gate.hpp"
+#include "board/mapping.hpp"
+#include "board/shape.hpp"
+#include "board/tally.hpp"
+
+#include <atomic>
+#include <cstdint>
+
+namespace drover::board {
+
+/// One row: a cache line of its own.
+struct alignas(64) ProxyRow {
+  GateWord gate{Gate::kClosed};               ///< see Gate
+  std::atomic<std::uint32_t> connections{0};  ///< open connections to this row's worker, busy or idle; proxy threads
+  std::atomic<std::uint32_t> errors{0};       ///< exchanges this worker broke (refused, reset, bad framing, timeout); proxy threads
+  std::atomic<std::uint64_t> claims{0};       ///< successful claims of this incarnation; proxy threads; zeroed by the supervisor before open
+};
+
+/// Per pool, shared by the proxy's threads.
+struct alignas(64) PoolCell {
+  std::atomic<std::uint64_t> position{0};  ///< the strategy's: round-robin's last row key
+  std::atomic<std::uint32_t> queued{0};    ///< waiters now
+};
+
+class ProxyBoard {
+ public:
+  static base::Result<ProxyBoard> create(const Shape& shape);
+  static base::Result<ProxyBoard> attach(int fd, const Shape& shape);
+
+  int fd() const { return fd_.get(); }
+  const Shape& shape() const { return shape_; }
+
+  ProxyRow& row(std::uint32_t index) const;
+  Gate gate(std::uint32_t index) const { return Gate(row(index).gate); }
+  PoolCell& pool(std::uint32_t index) const;
+  ThreadTally& thread(std::uint32_t index) const;
+  PoolTally& tally(std::uint32_t thread, std::uint32_t pool) const;
+  /// Gauge per thread and listener: open client connections.
+  Count& client_connections(std::uint32_t thread, std::uint32_t listener) const;
+
+ private:
+  ProxyBoard(base::UniqueFd fd, Mapping mapping, Shape shape);
+
+  base::UniqueFd fd_;
+  Mapping mapping_;
+  Shape shape_;
+};
+
+/// What a whole pool counted, as plain numbers: the sum over threads, over live proxies, and over dead ones.
+struct HistogramTotals {
+  std::array<std::uint64_t, kBucketBounds.size() + 1> buckets{};
+  std::uint64_t sum_us = 0;
+};
+struct PoolTotals {
+  std::array<std::array<std::uint64_t, kCodes>, kMethodNames.size()> requests{};
+  std::array<std::uint64_t, kRetryReasonNames.size()> retries{};
+  std::array<std::uint64_t, kStageNames.size()> client_disconnects{};
+  std::array<std::uint64_t, kQueueReasonNames.size()> queue_rejected{};
+  std::uint64_t truncated = 0;
+  HistogramTotals duration;
+  HistogramTotals queue_wait;
+};
+struct Totals {
+  std::vector<PoolTotals> pools;
+  HistogramTotals loop_turn;
+  std::uint64_t claims_after_close = 0;
+};
+
+/// Adds every counter of `board` (gauges are left out) to `totals`, which has one entry per pool.
+void fold(const ProxyBoard& board, Totals& totals);
+
+}  // namespace drover::board

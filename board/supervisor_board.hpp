@@ -1,0 +1,89 @@
+// Role: the supervisor's board: endpoints, eligibility and load of every worker, one row per incarnation, in a sealed memfd.
+// Thread: written by the supervisor's deciding thread only; read by any thread of a proxy, which maps it read-only
+//         (F_SEAL_FUTURE_WRITE: memfd_create(2), fcntl(2)), so that a hijacked proxy can redirect nobody.
+// Ownership: the memfd lives as long as the supervisor; each side owns its own mapping.
+#pragma once
+
+#include "base/result.hpp"
+#include "base/unique_fd.hpp"
+#include "base/units.hpp"
+#include "board/mapping.hpp"
+#include "board/shape.hpp"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <atomic>
+#include <cstdint>
+
+namespace drover::board {
+
+/// Where a worker listens, ready for connect(2).
+struct EndpointAddress {
+  sockaddr_un storage{};  ///< large enough for sockaddr_in and sockaddr_in6 too
+  socklen_t length = 0;
+
+  const sockaddr* addr() const { return reinterpret_cast<const sockaddr*>(&storage); }
+  int family() const { return storage.sun_family; }
+};
+
+/// What the supervisor says of one incarnation. Copied out whole under the row's version.
+struct WorkerInfo {
+  std::uint32_t slot = 0;
+  base::Incarnation incarnation = 0;  ///< 0: row is free
+  EndpointAddress endpoint;
+};
+
+class SupervisorBoard {
+ public:
+  /// Supervisor: makes the memfd and its one writable mapping, then seals it.
+  static base::Result<SupervisorBoard> create(const Shape& shape);
+  /// Proxy: maps an inherited descriptor read-only and checks the first page against `shape`.
+  static base::Result<SupervisorBoard> attach(int fd, const Shape& shape);
+
+  int fd() const { return fd_.get(); }
+
+  // Rows: written by the supervisor.
+  void write_row(std::uint32_t row, const WorkerInfo& info);
+  void clear_row(std::uint32_t row) { write_row(row, WorkerInfo{}); }
+  /// Memory (bytes) by the newest report or sample; 0: unknown. `age_epoch` grows with each new figure.
+  void write_load(std::uint32_t row, std::uint64_t memory_bytes);
+  /// This proxy generation's share of a worker's `concurrency`; UINT32_MAX: no limit.
+  void write_connection_share(std::uint32_t row, std::uint32_t share);
+
+  // Read by proxies. false: the row was being rewritten over and over (bounded tries): take another.
+  bool read_row(std::uint32_t row, WorkerInfo& out) const;
+  std::uint32_t slot(std::uint32_t row) const;  ///< a hint for ordering, without the version
+  std::uint64_t memory(std::uint32_t row) const;
+  std::uint32_t load_epoch(std::uint32_t row) const;
+  std::uint32_t connection_share(std::uint32_t row) const;
+
+  /// How many workers of a pool are about to be ready (starting, or to be started within the queue's wait).
+  /// 0 and nobody eligible: there is none to hope for.
+  void write_expected(std::uint32_t pool, std::uint32_t workers);
+  std::uint32_t expected(std::uint32_t pool) const;
+
+  /// Grows with each change that a waiting thread wants to know of.
+  std::uint32_t epoch() const;
+  void bump_epoch();
+
+  /// Steady-clock nanoseconds of the supervisor's last beat.
+  void beat(std::uint64_t now_ns);
+  std::uint64_t last_beat() const;
+
+ private:
+  struct Header;
+  struct PoolCell;
+  struct Row;
+  SupervisorBoard(base::UniqueFd fd, Mapping mapping, const Shape& shape);
+  Header& header() const;
+  PoolCell& pool_cell(std::uint32_t pool) const;
+  Row& row_cell(std::uint32_t row) const;
+
+  base::UniqueFd fd_;
+  Mapping mapping_;
+  std::uint32_t pools_ = 0;
+  std::uint32_t rows_ = 0;
+};
+
+}  // namespace drover::board

@@ -1,0 +1,80 @@
+// Role: the catalogue of what a proxy counts: one block of plain words per thread and pool, one per thread.
+// Thread: each block is written by its one proxy thread (relaxed stores, no read-modify-write on the bus) and read by the
+//         supervisor at scrape. Ownership: lives on a proxy's board; folded into a Totals when that proxy is dead.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace drover::board {
+
+/// A counter with one writer.
+class Count {
+ public:
+  void add(std::uint64_t n = 1) { word_.store(word_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  void set(std::uint64_t n) { word_.store(n, std::memory_order_relaxed); }
+  std::uint64_t get() const { return word_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> word_{0};
+};
+
+enum class Method : std::uint8_t { get, head, post, other };
+inline constexpr std::array<const char*, 4> kMethodNames{"GET", "HEAD", "POST", "other"};
+
+enum class RetryReason : std::uint8_t { connect, reset, timeout, closed };
+inline constexpr std::array<const char*, 4> kRetryReasonNames{"connect", "reset", "timeout", "closed"};
+
+/// At which stage a client left before it had its whole answer.
+enum class Stage : std::uint8_t { request_body, queue, waiting, response_body };
+inline constexpr std::array<const char*, 4> kStageNames{"request_body", "queue", "waiting", "response_body"};
+
+enum class QueueReason : std::uint8_t { full, expired, nobody };
+inline constexpr std::array<const char*, 3> kQueueReasonNames{"full", "expired", "nobody"};
+
+inline constexpr std::size_t kFirstCode = 100;
+inline constexpr std::size_t kCodes = 500;  ///< 100 … 599; what a worker sends beyond them is counted as 599
+
+/// Upper bounds in microseconds; a last bucket beyond them is +Inf.
+inline constexpr std::array<std::uint64_t, 16> kBucketBounds{500,     1'000,   2'500,     5'000,     10'000,    25'000,     50'000,     100'000,
+                                                             250'000, 500'000, 1'000'000, 2'500'000, 5'000'000, 10'000'000, 30'000'000, 60'000'000};
+
+struct Histogram {
+  std::array<Count, kBucketBounds.size() + 1> buckets;  ///< each holds its own range, not the running sum
+  Count sum_us;
+
+  void observe(std::uint64_t us) {
+    std::size_t i = 0;
+    while (i < kBucketBounds.size() && us > kBucketBounds[i]) ++i;
+    buckets[i].add();
+    sum_us.add(us);
+  }
+};
+
+/// Per thread and pool.
+struct PoolTally {
+  std::array<std::array<Count, kCodes>, kMethodNames.size()> requests;
+  std::array<Count, kRetryReasonNames.size()> retries;
+  std::array<Count, kStageNames.size()> client_disconnects;
+  std::array<Count, kQueueReasonNames.size()> queue_rejected;
+  Count truncated;  ///< responses begun and then cut, so that the client sees it
+  Histogram duration;
+  Histogram queue_wait;
+  Count queue_length;  ///< gauge: this thread's waiters
+
+  void request(Method method, unsigned code) {
+    const std::size_t i = code < kFirstCode || code >= kFirstCode + kCodes ? kCodes - 1 : code - kFirstCode;
+    requests[static_cast<std::size_t>(method)][i].add();
+  }
+};
+
+/// Per thread.
+struct ThreadTally {
+  Count heartbeat_ns;           ///< steady clock, each 250 ms
+  Count claims_after_close;     ///< must stay 0: an enter or transfer that succeeded on a gate seen closed before it
+  Histogram loop_turn;          ///< time from one wait's return to the next wait
+};
+
+}  // namespace drover::board

@@ -1,0 +1,19 @@
+// Role: fills ${…} in a pool's command and environment for one worker.
+// Thread: supervisor. Ownership: values.
+#pragma once
+
+#include "base/result.hpp"
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace drover::config {
+
+using Lookup = std::function<std::optional<std::string>(std::string_view name)>;
+
+/// "--port=${PORT}" → "--port=20001"; "$$" is a dollar; any other "$" stands for itself. Error: unknown name, "${" without end.
+base::Result<std::string> expand(std::string_view text, const Lookup& lookup);
+
+}  // namespace drover::config

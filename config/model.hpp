@@ -1,0 +1,169 @@
+// Role: what one cluster.toml means, as plain structs with units and defaults. cluster.example.toml names the same keys.
+// Thread: any; never changed after validation. Ownership: values all through.
+#pragma once
+
+#include "base/units.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace drover::config {
+
+using base::Bytes;
+using base::Millis;
+using namespace std::chrono_literals;
+
+/// Where to listen. TCP: host (empty: all addresses) and port (0: any free one). Unix: path.
+struct Bind {
+  bool unix_path = false;
+  std::string host;
+  std::uint16_t port = 0;
+  std::string path;
+  std::string text;  ///< as written, for messages
+};
+
+struct PortRange {
+  std::uint16_t first = 20000;
+  std::uint16_t last = 29999;
+};
+
+struct Cluster {
+  PortRange ports;
+  Millis shutdown = 25s;  ///< whole graceful stop, at most
+};
+
+struct Admin {
+  std::optional<Bind> listen;  ///< none: closed
+  std::string socket;          ///< path of the command line's Unix socket; "" = by user (see the example)
+};
+
+enum class LogLevel : std::uint8_t { debug, info, warn, error };
+enum class LogFormat : std::uint8_t { text, json };
+
+struct Log {
+  LogLevel level = LogLevel::info;
+  LogFormat format = LogFormat::text;
+};
+
+struct Proxy {
+  unsigned threads = 1;  ///< resolved: "auto" is one per CPU
+  std::string user;      ///< "" = drover if it exists, else nobody; used only when started as root
+};
+
+struct Listener {
+  struct Timeouts {
+    Millis head = 10s;  ///< whole head
+    Millis body = 30s;  ///< silence between two reads
+    Millis idle = 60s;  ///< between requests
+    Millis send = 30s;  ///< silence between two writes
+  };
+  struct Limits {
+    Bytes target{8 * 1024};
+    Bytes head{32 * 1024};
+    std::optional<Bytes> body;  ///< none: unlimited
+    std::uint32_t connections = 10'000;
+  };
+  std::string name;
+  Bind bind;
+  Timeouts timeouts;
+  Limits limits;
+};
+
+enum class Endpoint : std::uint8_t { tcp, unix_path };
+
+struct Pool {
+  struct Ready {
+    std::string http;  ///< path; "" = tcp
+    std::vector<int> status{200};
+    Millis timeout = 30s;
+  };
+  struct Health {
+    std::string http;  ///< path; "" = tcp
+    std::vector<int> status{200};
+    Millis interval = 30s;
+    Millis timeout = 2s;
+    std::uint32_t rise = 2;
+    std::uint32_t fall = 3;
+    std::optional<Millis> restart_after = 60s;  ///< none: never
+  };
+  struct Restart {
+    Millis delay = 1s;
+    Millis max_delay = 30s;
+    std::uint32_t max = 10;  ///< 0: no limit
+    Millis within = 10min;
+    Millis young = 10s;
+    bool give_up = false;
+  };
+  struct Stop {
+    int signal = 15;
+    Millis grace = 10s;
+  };
+  struct Drain {
+    Millis http = 10s;
+    Millis tunnel = 10s;
+  };
+  struct Alert {
+    Bytes memory{500ULL * 1024 * 1024};
+    double cpu = 80;  ///< percent of one core over the last interval
+  };
+  struct Timeouts {
+    Millis connect = 2s;
+    Millis response = 60s;  ///< to its first byte
+    Millis stall = 60s;     ///< silence within it
+    Millis idle = 4s;       ///< reuse of worker connections
+  };
+  struct Retry {
+    std::uint32_t attempts = 3;
+    double budget = 20;  ///< percent of requests
+  };
+  struct Queue {
+    std::uint32_t max = 256;
+    Millis wait = 5s;
+  };
+
+  std::string name;
+  std::vector<std::string> command;  ///< as written; expand() fills in ${…}
+  std::string dir;                   ///< "" = drover's own
+  std::string user;                  ///< "" = drover's own
+  std::map<std::string, std::string> env;
+  std::optional<unsigned> umask;
+  std::uint32_t workers = 1;  ///< resolved: "auto" is the number of CPUs
+  std::string strategy = "round-robin";
+  std::uint32_t concurrency = 0;  ///< open connections per worker, busy or idle; 0: no limit
+  bool keepalive = true;
+  Endpoint endpoint = Endpoint::tcp;
+  Ready ready;
+  Health health;
+  Restart restart;
+  Stop stop;
+  Drain drain;
+  Alert alert;
+  Timeouts timeouts;
+  Retry retry;
+  Queue queue;
+};
+
+struct Route {
+  std::string host = "*";
+  std::string path = "/";
+  std::uint32_t pool = 0;  ///< position in Config::pools
+};
+
+struct Config {
+  std::string file;  ///< as given on the command line
+  std::string text;  ///< the file's bytes: what a proxy parses again
+  Cluster cluster;
+  Admin admin;
+  Log log;
+  Proxy proxy;
+  std::vector<Listener> listeners;
+  std::vector<Pool> pools;
+  std::vector<Route> routes;
+  std::vector<std::string> warnings;  ///< "file:line:column: …", not fatal
+};
+
+}  // namespace drover::config

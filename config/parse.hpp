@@ -1,0 +1,41 @@
+// Role: cluster.toml → Config, or every mistake in it at once. `drover check`, `drover run` and each proxy use this one door.
+// Thread: any, at start-up. Ownership: returns values; toml++ stays inside the room.
+#pragma once
+
+#include "base/result.hpp"
+#include "config/model.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace drover::config {
+
+/// One mistake. Lines and columns count from 1; 0: the file as a whole.
+struct Mistake {
+  std::uint32_t line = 0;
+  std::uint32_t column = 0;
+  std::string what;  ///< names the key or value and the reason
+  std::string hint;  ///< the fix: "did you mean …", the values allowed; may be empty
+};
+
+struct Mistakes {
+  std::string file;
+  std::string text;  ///< to show the lines
+  std::vector<Mistake> list;
+};
+
+/// Parses and validates. Reads nothing but `text`; asks the system only for the number of CPUs.
+base::Result<Config, Mistakes> parse(std::string_view text, std::string file);
+
+/// Reads the file, then parse(). Unreadable, not UTF-8, empty: a Mistake at line 0.
+base::Result<Config, Mistakes> load(const std::string& file);
+
+/// What needs the machine and is asked only by `check` and `run`: each command[0] is found and executable,
+/// each user exists, each dir is a folder. Same form of mistakes, with the places of the keys.
+std::vector<Mistake> check_machine(const Config& config);
+
+/// "file:line:column: error: what", the line, a caret, the hint; one block per mistake, then a count.
+std::string render(const Mistakes& mistakes);
+
+}  // namespace drover::config
