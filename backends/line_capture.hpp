@@ -9,34 +9,50 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 
+#include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace drover::backends {
 
 class LineCapture : public std::enable_shared_from_this<LineCapture> {
  public:
-  static constexpr std::size_t kMaxLine = 8 * 1024;
+  static constexpr std::size_t kMaxLine = 8 * 1024;        ///< bytes; the rest of a longer line is skipped, and the line says so
   static constexpr std::size_t kLastLines = 20;
-  static constexpr std::uint32_t kLinesPerSecond = 200;
+  static constexpr std::size_t kRememberedLine = 1024;     ///< bytes of each remembered line
+  static constexpr std::uint32_t kLinesPerSecond = 200;    ///< logged; the rest is counted
+  static constexpr std::size_t kBytesPerTurn = 256 * 1024; ///< read in one turn of the loop, so that other handlers get theirs
+  static constexpr std::size_t kBytesAtExit = 1024 * 1024; ///< read by drain(): the largest pipe an unprivileged process can make
 
   LineCapture(boost::asio::io_context& io, base::UniqueFd pipe, std::string subject);
   void start();
   /// Reads what is there now (bounded): called when the worker has exited, so that its last words are known.
   void drain();
   void close();
+  /// Newest last; control characters and invalid UTF-8 escaped.
   std::vector<std::string> last_lines() const;
 
  private:
-  void wait();
-  bool read_some();
-  void take(std::string_view bytes);
-  void line(std::string_view text);
+  using Executor = boost::asio::io_context::executor_type;
+  using Timer = boost::asio::basic_waitable_timer<base::Clock, boost::asio::wait_traits<base::Clock>, Executor>;
 
-  boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type> pipe_;
+  void wait();
+  bool read_up_to(std::size_t budget);
+  void take(std::string_view bytes);
+  std::string_view skip_flood(std::string_view bytes);
+  void append(std::string_view bytes);
+  void finish_line();
+  void drop(std::uint64_t lines);
+  void say_dropped();
+
+  boost::asio::posix::basic_stream_descriptor<Executor> pipe_;
+  Timer once_a_second_;  ///< runs only while something was dropped and not yet said
   std::string subject_;
   std::string partial_;
   bool skipping_ = false;  ///< the rest of an overlong line

@@ -90,6 +90,8 @@ class ProcessHost {
   /// Is any process of its tree left (also after the main process ended)?
   bool tree_alive(const ChildKey& key) const;
   std::optional<pid_t> pid(const ChildKey& key) const;
+  /// Pids of its tree now (for who_listens); empty: unknown key, or nothing left.
+  std::vector<pid_t> tree(const ChildKey& key) const;
   std::optional<Usage> sample(const ChildKey& key) const;
   /// Last lines of its output, newest last (bounded).
   std::vector<std::string> last_lines(const ChildKey& key) const;
@@ -97,7 +99,8 @@ class ProcessHost {
   void forget(const ChildKey& key);
   /// One waitid loop; called on SIGCHLD. Pidfds wake it too.
   void reap();
-  /// SIGKILL to everything that is a descendant of this process, whoever it is.
+  /// SIGKILL to everything that is a descendant of this process, whoever it is; waits for their end (bounded) and reaps.
+  /// While it runs no child can be started.
   void kill_everything();
 
  private:
