@@ -23,9 +23,11 @@ struct GateView {
   std::uint32_t count = 0;
 };
 
-class Gate {
+/// The algorithm over any word that has std::atomic's operations: tests run it over one that yields before each of them.
+template <class Word>
+class BasicGate {
  public:
-  explicit Gate(GateWord& word) : word_(&word) {}
+  explicit BasicGate(Word& word) : word_(&word) {}
 
   static constexpr std::uint64_t kClosed = 1ULL << 32U;
   static constexpr std::uint64_t kCount = kClosed - 1;
@@ -57,26 +59,27 @@ class Gate {
     return !seen.closed && seen.incarnation == incarnation;
   }
 
-  /// Supervisor, on a row whose count is zero. False: somebody is inside, nothing changed.
+  /// Supervisor. The incarnation that is in already (after a passed probe): let in again, whatever the count. Another one: only
+  /// on a closed and empty row. False: still open for another, or somebody of another is inside; nothing changed.
   bool open(base::Incarnation incarnation) {
     std::uint64_t word = word_->load(std::memory_order_acquire);
     const GateView seen = unpack(word);
-    if (seen.count != 0) {
-      if (seen.incarnation != incarnation) return false;
-      word_->fetch_and(~kClosed, std::memory_order_acq_rel);  // the same life, let in again after a failed probe
+    if (seen.incarnation == incarnation) {  // only the supervisor changes it, so it can't turn under our hands
+      word_->fetch_and(~kClosed, std::memory_order_acq_rel);
       return true;
     }
-    while (!word_->compare_exchange_weak(word, pack(incarnation, false, unpack(word).count), std::memory_order_acq_rel)) {
-      if (unpack(word).incarnation != incarnation && unpack(word).count != 0) return false;
-    }
-    return true;
+    if (!seen.closed || seen.count != 0) return false;
+    // Closed and empty: no honest proxy moves such a word, so one try is enough and a dishonest one can't hold us in a loop.
+    return word_->compare_exchange_strong(word, pack(incarnation, false, 0), std::memory_order_acq_rel, std::memory_order_acquire);
   }
 
   /// Supervisor. Returns how many are still inside.
   std::uint32_t close() { return unpack(word_->fetch_or(kClosed, std::memory_order_acq_rel)).count; }
 
  private:
-  GateWord* word_;
+  Word* word_;
 };
+
+using Gate = BasicGate<GateWord>;
 
 }  // namespace drover::board

@@ -4,6 +4,7 @@
 
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
+#include "board/shape.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -42,6 +43,14 @@ struct FirstPage {
   std::uint32_t reserved = 0;
   std::uint64_t total_bytes = 0;
 };
+
+inline constexpr std::size_t kPageBytes = 4096;
+
+/// What a board of this shape must find on its first page.
+FirstPage first_page(std::uint64_t magic, const Shape& shape, std::size_t total_bytes);
+
+/// Maps an inherited board after checking its size, its seals and its first page against `expected`. `name` is for the message.
+base::Result<Mapping> map_checked(int fd, const FirstPage& expected, Mapping::Access access, const char* name);
 
 /// A memfd of `size` bytes that can't grow or shrink. `name` shows in /proc/PID/maps.
 base::Result<base::UniqueFd> make_memfd(const char* name, std::size_t size);

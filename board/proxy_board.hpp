@@ -11,8 +11,11 @@
 #include "board/shape.hpp"
 #include "board/tally.hpp"
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace drover::board {
 
@@ -33,8 +36,10 @@ struct alignas(64) PoolCell {
 class ProxyBoard {
  public:
   static base::Result<ProxyBoard> create(const Shape& shape);
+  /// Proxy: maps an inherited descriptor for writing. `fd` stays the caller's and may be closed afterwards.
   static base::Result<ProxyBoard> attach(int fd, const Shape& shape);
 
+  /// The creator's descriptor, to be handed to the proxy; -1 on an attached board.
   int fd() const { return fd_.get(); }
   const Shape& shape() const { return shape_; }
 
@@ -47,11 +52,19 @@ class ProxyBoard {
   Count& client_connections(std::uint32_t thread, std::uint32_t listener) const;
 
  private:
-  ProxyBoard(base::UniqueFd fd, Mapping mapping, Shape shape);
+  /// Where each part begins, in bytes. Rows come first; a thread's listeners share cache lines with no other thread's.
+  struct Layout {
+    std::size_t rows, pools, threads, tallies, clients, clients_per_thread, total;
+    static Layout of(const Shape& shape);
+  };
+  ProxyBoard(base::UniqueFd fd, Mapping mapping, const Shape& shape, const Layout& layout);
+  template <class T>
+  T& at(std::size_t part, std::size_t index) const;
 
   base::UniqueFd fd_;
   Mapping mapping_;
   Shape shape_;
+  Layout layout_;
 };
 
 /// What a whole pool counted, as plain numbers: the sum over threads, over live proxies, and over dead ones.

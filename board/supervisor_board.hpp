@@ -38,9 +38,11 @@ class SupervisorBoard {
  public:
   /// Supervisor: makes the memfd and its one writable mapping, then seals it.
   static base::Result<SupervisorBoard> create(const Shape& shape);
-  /// Proxy: maps an inherited descriptor read-only and checks the first page against `shape`.
+  /// Proxy: maps an inherited descriptor read-only and checks the first page against `shape`. `fd` stays the caller's and may
+  /// be closed afterwards.
   static base::Result<SupervisorBoard> attach(int fd, const Shape& shape);
 
+  /// The creator's descriptor, to be handed to proxies; -1 on an attached board.
   int fd() const { return fd_.get(); }
 
   // Rows: written by the supervisor.
@@ -76,6 +78,7 @@ class SupervisorBoard {
   struct PoolCell;
   struct Row;
   SupervisorBoard(base::UniqueFd fd, Mapping mapping, const Shape& shape);
+  static std::size_t bytes(const Shape& shape);
   Header& header() const;
   PoolCell& pool_cell(std::uint32_t pool) const;
   Row& row_cell(std::uint32_t row) const;

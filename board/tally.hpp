@@ -54,7 +54,7 @@ struct Histogram {
 };
 
 /// Per thread and pool.
-struct PoolTally {
+struct alignas(64) PoolTally {
   std::array<std::array<Count, kCodes>, kMethodNames.size()> requests;
   std::array<Count, kRetryReasonNames.size()> retries;
   std::array<Count, kStageNames.size()> client_disconnects;
@@ -71,7 +71,7 @@ struct PoolTally {
 };
 
 /// Per thread.
-struct ThreadTally {
+struct alignas(64) ThreadTally {
   Count heartbeat_ns;           ///< steady clock, each 250 ms
   Count claims_after_close;     ///< must stay 0: an enter or transfer that succeeded on a gate seen closed before it
   Histogram loop_turn;          ///< time from one wait's return to the next wait

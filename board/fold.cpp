@@ -1,0 +1,40 @@
+#include "board/proxy_board.hpp"
+
+namespace drover::board {
+
+namespace {
+
+template <std::size_t N>
+void add(const std::array<Count, N>& from, std::array<std::uint64_t, N>& to) {
+  for (std::size_t i = 0; i < N; ++i) to[i] += from[i].get();
+}
+
+void add(const Histogram& from, HistogramTotals& to) {
+  add(from.buckets, to.buckets);
+  to.sum_us += from.sum_us.get();
+}
+
+void add(const PoolTally& from, PoolTotals& to) {
+  for (std::size_t method = 0; method < from.requests.size(); ++method) add(from.requests[method], to.requests[method]);
+  add(from.retries, to.retries);
+  add(from.client_disconnects, to.client_disconnects);
+  add(from.queue_rejected, to.queue_rejected);
+  to.truncated += from.truncated.get();
+  add(from.duration, to.duration);
+  add(from.queue_wait, to.queue_wait);
+}
+
+}  // namespace
+
+void fold(const ProxyBoard& board, Totals& totals) {
+  const Shape& shape = board.shape();
+  if (totals.pools.size() < shape.pools.size()) totals.pools.resize(shape.pools.size());
+  for (std::uint32_t thread = 0; thread < shape.threads; ++thread) {
+    const ThreadTally& tally = board.thread(thread);
+    add(tally.loop_turn, totals.loop_turn);
+    totals.claims_after_close += tally.claims_after_close.get();
+    for (std::uint32_t pool = 0; pool < shape.pools.size(); ++pool) add(board.tally(thread, pool), totals.pools[pool]);
+  }
+}
+
+}  // namespace drover::board

@@ -1,0 +1,170 @@
+#include "board/supervisor_board.hpp"
+
+#include <fcntl.h>
+
+#include <array>
+#include <cassert>
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <utility>
+
+namespace drover::board {
+
+namespace {
+
+constexpr std::uint64_t kMagic = 0x31'62'70'75'73'76'72'64ULL;  // "drvsupb1" in memory
+constexpr const char* kName = "drover supervisor board";
+constexpr std::size_t kEndpointWords = (sizeof(sockaddr_un) + 7) / 8;
+constexpr std::size_t kRowWords = 2 + kEndpointWords;
+constexpr int kReadTries = 64;
+
+using RowWords = std::array<std::uint64_t, kRowWords>;
+
+RowWords encode(const WorkerInfo& info) {
+  RowWords words{};
+  words[0] = (static_cast<std::uint64_t>(info.slot) << 32U) | info.incarnation;
+  words[1] = info.endpoint.length;
+  std::memcpy(&words[2], &info.endpoint.storage, sizeof info.endpoint.storage);
+  return words;
+}
+
+void decode(const RowWords& words, WorkerInfo& info) {
+  info.slot = static_cast<std::uint32_t>(words[0] >> 32U);
+  info.incarnation = static_cast<base::Incarnation>(words[0]);
+  info.endpoint.length = static_cast<socklen_t>(words[1]);
+  std::memcpy(&info.endpoint.storage, &words[2], sizeof info.endpoint.storage);
+}
+
+}  // namespace
+
+/// All words below are written by the supervisor's deciding thread alone.
+struct SupervisorBoard::Header {
+  FirstPage first;
+  std::atomic<std::uint32_t> epoch;
+  std::atomic<std::uint64_t> beat_ns;
+};
+
+struct alignas(64) SupervisorBoard::PoolCell {
+  std::atomic<std::uint32_t> expected;
+};
+
+/// `version` is odd while `words` are being rewritten.
+struct alignas(64) SupervisorBoard::Row {
+  std::atomic<std::uint32_t> version;
+  std::atomic<std::uint32_t> connection_share;
+  std::atomic<std::uint64_t> memory_bytes;
+  std::atomic<std::uint32_t> load_epoch;
+  std::array<std::atomic<std::uint64_t>, kRowWords> words;
+};
+
+SupervisorBoard::SupervisorBoard(base::UniqueFd fd, Mapping mapping, const Shape& shape)
+    : fd_(std::move(fd)), mapping_(std::move(mapping)), pools_(static_cast<std::uint32_t>(shape.pools.size())), rows_(shape.rows) {
+  static_assert(sizeof(Header) <= kPageBytes);
+  static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
+}
+
+std::size_t SupervisorBoard::bytes(const Shape& shape) {
+  return kPageBytes + shape.pools.size() * sizeof(PoolCell) + std::size_t{shape.rows} * sizeof(Row);
+}
+
+base::Result<SupervisorBoard> SupervisorBoard::create(const Shape& shape) {
+  const std::size_t size = bytes(shape);
+  auto fd = make_memfd(kName, size);
+  if (!fd) return fd.error();
+  auto mapping = Mapping::map(fd->get(), size, Mapping::Access::read_write);
+  if (!mapping) return mapping.error();
+  // From here on nobody maps or writes it anew, whoever gets the descriptor; our mapping, made before, goes on.
+  if (::fcntl(fd->get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0) {
+    return base::system_error("seal the supervisor's board against writing (needs Linux 5.1)", errno);
+  }
+  SupervisorBoard board(std::move(*fd), std::move(*mapping), shape);
+  new (board.mapping_.data()) Header{first_page(kMagic, shape, size), {0}, {0}};
+  for (std::uint32_t i = 0; i < board.pools_; ++i) new (&board.pool_cell(i)) PoolCell{};
+  for (std::uint32_t i = 0; i < board.rows_; ++i) {
+    new (&board.row_cell(i)) Row{};
+    board.write_connection_share(i, UINT32_MAX);
+  }
+  return board;
+}
+
+base::Result<SupervisorBoard> SupervisorBoard::attach(int fd, const Shape& shape) {
+  auto mapping = map_checked(fd, first_page(kMagic, shape, bytes(shape)), Mapping::Access::read_only, kName);
+  if (!mapping) return mapping.error();
+  return SupervisorBoard(base::UniqueFd(), std::move(*mapping), shape);
+}
+
+SupervisorBoard::Header& SupervisorBoard::header() const { return *std::launder(reinterpret_cast<Header*>(mapping_.data())); }
+
+SupervisorBoard::PoolCell& SupervisorBoard::pool_cell(std::uint32_t pool) const {
+  assert(pool < pools_);
+  return *std::launder(reinterpret_cast<PoolCell*>(mapping_.data() + kPageBytes) + pool);
+}
+
+SupervisorBoard::Row& SupervisorBoard::row_cell(std::uint32_t row) const {
+  assert(row < rows_);
+  return *std::launder(reinterpret_cast<Row*>(mapping_.data() + kPageBytes + pools_ * sizeof(PoolCell)) + row);
+}
+
+void SupervisorBoard::write_row(std::uint32_t row, const WorkerInfo& info) {
+  Row& cell = row_cell(row);
+  const RowWords words = encode(info);
+  const std::uint32_t version = cell.version.load(std::memory_order_relaxed);
+  cell.version.store(version + 1, std::memory_order_relaxed);
+  // Each word is released, so that whoever reads a new one also sees the odd version: no fence, which TSan would not know.
+  for (std::size_t i = 0; i < kRowWords; ++i) cell.words[i].store(words[i], std::memory_order_release);
+  cell.version.store(version + 2, std::memory_order_release);
+}
+
+bool SupervisorBoard::read_row(std::uint32_t row, WorkerInfo& out) const {
+  const Row& cell = row_cell(row);
+  RowWords words{};
+  for (int tries = 0; tries < kReadTries; ++tries) {
+    const std::uint32_t before = cell.version.load(std::memory_order_acquire);
+    if ((before & 1U) != 0) continue;
+    for (std::size_t i = 0; i < kRowWords; ++i) words[i] = cell.words[i].load(std::memory_order_acquire);
+    if (cell.version.load(std::memory_order_relaxed) != before) continue;
+    decode(words, out);
+    return true;
+  }
+  return false;
+}
+
+void SupervisorBoard::write_load(std::uint32_t row, std::uint64_t memory_bytes) {
+  Row& cell = row_cell(row);
+  cell.memory_bytes.store(memory_bytes, std::memory_order_relaxed);
+  cell.load_epoch.store(cell.load_epoch.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+}
+
+void SupervisorBoard::write_connection_share(std::uint32_t row, std::uint32_t share) {
+  row_cell(row).connection_share.store(share, std::memory_order_release);
+}
+
+std::uint32_t SupervisorBoard::slot(std::uint32_t row) const {
+  return static_cast<std::uint32_t>(row_cell(row).words[0].load(std::memory_order_relaxed) >> 32U);
+}
+
+std::uint64_t SupervisorBoard::memory(std::uint32_t row) const { return row_cell(row).memory_bytes.load(std::memory_order_relaxed); }
+
+std::uint32_t SupervisorBoard::load_epoch(std::uint32_t row) const { return row_cell(row).load_epoch.load(std::memory_order_acquire); }
+
+std::uint32_t SupervisorBoard::connection_share(std::uint32_t row) const { return row_cell(row).connection_share.load(std::memory_order_acquire); }
+
+void SupervisorBoard::write_expected(std::uint32_t pool, std::uint32_t workers) {
+  pool_cell(pool).expected.store(workers, std::memory_order_release);
+}
+
+std::uint32_t SupervisorBoard::expected(std::uint32_t pool) const { return pool_cell(pool).expected.load(std::memory_order_acquire); }
+
+std::uint32_t SupervisorBoard::epoch() const { return header().epoch.load(std::memory_order_acquire); }
+
+void SupervisorBoard::bump_epoch() {
+  auto& epoch = header().epoch;
+  epoch.store(epoch.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+}
+
+void SupervisorBoard::beat(std::uint64_t now_ns) { header().beat_ns.store(now_ns, std::memory_order_relaxed); }
+
+std::uint64_t SupervisorBoard::last_beat() const { return header().beat_ns.load(std::memory_order_relaxed); }
+
+}  // namespace drover::board
