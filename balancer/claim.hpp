@@ -22,7 +22,8 @@ struct Lease {
   base::Incarnation incarnation = 0;
 };
 
-/// Why there is no lease. `full`: workers are open but each has its `concurrency` in use. `nobody`: no gate is open.
+/// Why there is no lease. `full`: a worker that this exchange may use is open, but each has its `concurrency` in use.
+/// `nobody`: no gate is open, or only those of workers to be avoided.
 enum class NoLease : std::uint8_t { full, nobody };
 
 struct ClaimResult {
@@ -52,6 +53,7 @@ class Claimer {
 
  private:
   void collect(const Avoid& avoid);
+  std::size_t take_turn();
 
   const board::SupervisorBoard& supervisor_;
   const board::ProxyBoard& proxy_;

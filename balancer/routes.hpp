@@ -1,4 +1,4 @@
-// Role: host + path → pool. Host exact before "*.suffix" before "*"; paths match on segment boundaries, longest wins.
+// Role: host + path → pool. Host exact before "*.suffix" (longest first) before "*"; paths match on segment boundaries, longest wins.
 // Thread: any, read-only after construction. No allocation in match(). Ownership: copies what it needs from the config.
 #pragma once
 
@@ -20,8 +20,10 @@ class Routes {
   std::optional<std::uint32_t> match(std::string_view host, std::string_view path) const;
 
  private:
+  enum class HostKind : std::uint8_t { exact, suffix, any };  // in order of preference
   struct Entry {
-    std::string host;
+    HostKind kind;
+    std::string host;  ///< lower case, no port; IPv6 in its shortest form, no brackets; suffix: with its dot, ".example.com"
     std::string path;
     std::uint32_t pool;
   };

@@ -1,40 +1,50 @@
 // Role: strategies: named pure algorithms that say which worker should be tried next. Adding one is one file and one row in the table.
-// Thread: any proxy thread. No I/O, no clock, no allocation in propose(). Ownership: candidates belong to the caller.
+// Thread: any proxy thread. No I/O, no clock, no allocation in propose(). Ownership: candidates and notes belong to the caller.
 #pragma once
 
 #include "base/rng.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
 
 namespace drover::balancer {
 
-/// A worker whose gate was open when looked at. Candidates stand in order of (slot, row).
+/// A worker whose gate was open when looked at. Candidates stand in no order; a turn goes by key(), see next_in_turn().
 struct Candidate {
   std::uint32_t row = 0;
+  std::uint32_t index = 0;  ///< the row's place in its pool
   std::uint32_t slot = 0;
   std::uint32_t incarnation = 0;
   std::uint32_t in_flight = 0;     ///< exchanges now (the gate's count)
   std::uint64_t memory_bytes = 0;  ///< 0: unknown
   std::uint32_t load_epoch = 0;    ///< grows with each new memory figure
   std::uint64_t claims = 0;        ///< claims of this incarnation so far
+
+  /// Its place in the rotation: by slot, then row.
+  std::uint64_t key() const { return (static_cast<std::uint64_t>(slot) << 32U) | row; }
 };
 
-/// What a strategy may keep between picks. `position` is a word shared by all threads of a proxy; `memory` is this thread's own.
-struct Turn {
-  std::uint64_t position = 0;  ///< in: as read before; out: what to write (compare-exchange) if the candidate is admitted
-  base::Rng* rng = nullptr;
-  std::span<struct LoadNote> notes;  ///< by row, this thread's: what least-memory knew at the last figure
-};
-
-/// least-memory's note on a row: the figure it last saw, to estimate growth per claim and to damp.
+/// least-memory's note on a row, one thread's own: what it saw at the last figure, to estimate growth per claim and to damp.
 struct LoadNote {
   std::uint32_t incarnation = 0;
   std::uint32_t epoch = 0;
   std::uint64_t memory_bytes = 0;
   std::uint64_t claims_at_figure = 0;
-  double growth_per_claim = 0;
+  double growth_per_claim = 0;  ///< bytes
+  bool growth_known = false;    ///< two figures with claims between them were seen
+  double share = 0;             ///< what an even split would have given it since the last figure
+  double used = 0;              ///< what it was given since
+};
+
+/// What a strategy may keep between picks.
+struct Turn {
+  /// Shared by all threads of a proxy. In: as read before; out: what to write. It is compare-exchanged *before* the gate is asked, and
+  /// when another thread was faster, propose() runs again: a turn belongs to one thread. Left as it was: nothing is written.
+  std::uint64_t position = 0;
+  base::Rng* rng = nullptr;
+  std::span<LoadNote> notes;  ///< by Candidate::index, this thread's
 };
 
 struct Strategy {
@@ -42,10 +52,19 @@ struct Strategy {
   std::string_view help;
   /// Index into `candidates` (never empty). Called again without the refused one when a gate turns it down.
   std::size_t (*propose)(std::span<const Candidate> candidates, Turn& turn);
+  /// The proposed one was admitted, with these candidates beside it. nullptr: it doesn't care.
+  void (*admitted)(std::span<const Candidate> candidates, std::size_t chosen, Turn& turn) = nullptr;
 };
 
 std::span<const Strategy> strategies();
 /// nullptr: no such strategy (a config error, caught by `check`).
 const Strategy* find_strategy(std::string_view name);
+
+// One file each.
+std::size_t propose_round_robin(std::span<const Candidate> candidates, Turn& turn);
+std::size_t propose_least_connections(std::span<const Candidate> candidates, Turn& turn);
+std::size_t propose_least_memory(std::span<const Candidate> candidates, Turn& turn);
+void admitted_least_memory(std::span<const Candidate> candidates, std::size_t chosen, Turn& turn);
+std::size_t propose_random_of_two(std::span<const Candidate> candidates, Turn& turn);
 
 }  // namespace drover::balancer

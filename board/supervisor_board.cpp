@@ -109,6 +109,8 @@ SupervisorBoard::Row& SupervisorBoard::row_cell(std::uint32_t row) const {
 void SupervisorBoard::write_row(std::uint32_t row, const WorkerInfo& info) {
   Row& cell = row_cell(row);
   const RowWords words = encode(info);
+  // A new life must not be judged by the memory of the one that had the row before.
+  if (static_cast<base::Incarnation>(cell.words[0].load(std::memory_order_relaxed)) != info.incarnation) write_load(row, 0);
   const std::uint32_t version = cell.version.load(std::memory_order_relaxed);
   cell.version.store(version + 1, std::memory_order_relaxed);
   // Each word is released, so that whoever reads a new one also sees the odd version: no fence, which TSan would not know.

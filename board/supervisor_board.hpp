@@ -45,7 +45,7 @@ class SupervisorBoard {
   /// The creator's descriptor, to be handed to proxies; -1 on an attached board.
   int fd() const { return fd_.get(); }
 
-  // Rows: written by the supervisor.
+  // Rows: written by the supervisor. Another incarnation than before also makes the row's memory unknown.
   void write_row(std::uint32_t row, const WorkerInfo& info);
   void clear_row(std::uint32_t row) { write_row(row, WorkerInfo{}); }
   /// Memory (bytes) by the newest report or sample; 0: unknown. `age_epoch` grows with each new figure.
