@@ -1,0 +1,248 @@
+// What every strategy must do, run on each row of the table.
+#include "tests/balancer/no_allocation.hpp"
+#include "tests/balancer/pool_world.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cctype>
+#include <string>
+
+namespace drover::balancer {
+namespace {
+
+using test::PoolWorld;
+constexpr std::uint64_t kMiB = 1 << 20;
+
+class EveryStrategy : public ::testing::TestWithParam<Strategy> {
+ protected:
+  PoolWorld world(std::uint32_t workers, std::uint64_t seed = 1) const { return PoolWorld(workers, GetParam(), seed); }
+};
+
+/// An exchange's life in a world that answers: memory grows by what a worker serves, and a figure comes now and then.
+void live(PoolWorld& world, std::uint32_t workers, int exchanges, std::vector<int>& served, base::Rng& rng) {
+  std::vector<Lease> held;
+  for (int i = 0; i < exchanges; ++i) {
+    const auto result = world.claimer().claim({});
+    ASSERT_TRUE(result.lease);
+    held.push_back(*result.lease);
+    ++served[result.lease->row - world.row(0)];
+    if (held.size() >= 2 * workers) {
+      const std::size_t ends = rng.below(held.size());
+      world.claimer().release(held[ends]);
+      held.erase(held.begin() + static_cast<std::ptrdiff_t>(ends));
+    }
+    if (i % 100 == 99) {
+      for (std::uint32_t w = 0; w < workers; ++w) world.memory(w, 50 * kMiB + world.claims(w) * (256 << 10));
+    }
+  }
+  for (const Lease& lease : held) world.claimer().release(lease);
+}
+
+TEST_P(EveryStrategy, EmptyPool_Nobody) {
+  PoolWorld pool = world(3);
+  const auto result = pool.claimer().claim({});
+  EXPECT_FALSE(result.lease);
+  EXPECT_EQ(result.why, NoLease::nobody);
+}
+
+TEST_P(EveryStrategy, OneWorker_GetsEverything) {
+  PoolWorld pool = world(3);
+  pool.come(2);
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(pool.serve(), 1U);
+  EXPECT_EQ(pool.claims(1), 100U);
+}
+
+TEST_P(EveryStrategy, Proposal_IsInRangeWhateverTheFigures) {
+  base::Rng rng(42);
+  std::vector<LoadNote> notes(64);
+  for (int round = 0; round < 20'000; ++round) {
+    std::vector<Candidate> candidates(1 + rng.below(8));
+    for (std::uint32_t i = 0; i < candidates.size(); ++i) {
+      const auto wild = [&](std::uint64_t usual) { return rng.below(10) == 0 ? rng.next() : rng.below(usual); };
+      candidates[i] = {.row = static_cast<std::uint32_t>(wild(9)),
+                       .index = static_cast<std::uint32_t>(rng.below(64)),
+                       .slot = static_cast<std::uint32_t>(wild(9)),
+                       .incarnation = static_cast<std::uint32_t>(rng.below(3)),
+                       .in_flight = static_cast<std::uint32_t>(wild(3)),
+                       .memory_bytes = wild(3),
+                       .load_epoch = static_cast<std::uint32_t>(rng.below(3)),
+                       .claims = wild(5)};
+    }
+    Turn turn{rng.below(4) == 0 ? rng.next() : rng.below(9) << 32U, &rng, notes};
+    const std::size_t chosen = GetParam().propose(candidates, turn);
+    ASSERT_LT(chosen, candidates.size());
+    if (GetParam().admitted != nullptr) GetParam().admitted(candidates, chosen, turn);
+  }
+}
+
+TEST_P(EveryStrategy, SameSeed_SameChoices) {
+  std::vector<std::uint32_t> first;
+  for (int run = 0; run < 2; ++run) {
+    PoolWorld pool = world(5, 77);
+    pool.come_all(5);
+    std::vector<std::uint32_t> choices;
+    for (int i = 0; i < 500; ++i) choices.push_back(*pool.serve());
+    if (run == 0) first = choices;
+    EXPECT_EQ(choices, first);
+  }
+}
+
+TEST_P(EveryStrategy, Closed_IsNeverChosen) {
+  PoolWorld pool = world(4);
+  pool.come_all(4);
+  base::Rng rng(3);
+  std::set<std::uint32_t> closed;
+  for (int i = 0; i < 5000; ++i) {
+    if (rng.below(5) == 0) {
+      const auto index = static_cast<std::uint32_t>(rng.below(4));
+      if (closed.erase(index) == 0) {
+        pool.go(index);
+        closed.insert(index);
+      } else {
+        pool.back(index);
+      }
+    }
+    const auto served = pool.serve();
+    ASSERT_EQ(served.has_value(), closed.size() < 4);
+    if (served) {
+      ASSERT_FALSE(closed.contains(*served));
+    }
+  }
+}
+
+TEST_P(EveryStrategy, EverybodyGetsWorkAndNobodyMoreThanTwiceItsShare) {
+  PoolWorld pool = world(5);
+  pool.come_all(5);
+  std::vector<int> served(pool.rows());
+  base::Rng rng(9);
+  live(pool, 5, 20'000, served, rng);
+  for (std::uint32_t w = 0; w < 5; ++w) {
+    EXPECT_GT(served[w], 1000) << "worker " << w + 1 << " of share 4000";
+    EXPECT_LT(served[w], 8000) << "worker " << w + 1 << " of share 4000";
+  }
+}
+
+TEST_P(EveryStrategy, WorkersComeAndGo_WorkFollows) {
+  PoolWorld pool = world(4);
+  pool.come(1);
+  pool.come(2);
+  for (int i = 0; i < 100; ++i) pool.serve();
+  pool.come(3);
+  const std::uint64_t before = pool.claims(0);
+  for (int i = 0; i < 300; ++i) pool.serve();
+  EXPECT_GT(pool.claims(2), 0U);
+  EXPECT_GT(pool.claims(0), before);
+  pool.go(0);
+  pool.go(1);
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(pool.serve(), 2U);
+  pool.come(1, 7);  // the slot's next life, on another row
+  std::set<std::uint32_t> seen;
+  for (int i = 0; i < 100; ++i) seen.insert(*pool.serve());
+  EXPECT_EQ(seen, (std::set<std::uint32_t>{2, 7}));
+}
+
+TEST_P(EveryStrategy, FreshWorkerIsNotFlooded) {
+  PoolWorld pool = world(4);
+  for (std::uint32_t slot = 1; slot <= 3; ++slot) pool.come(slot);
+  for (std::uint32_t w = 0; w < 3; ++w) pool.memory(w, 300 * kMiB);
+  for (int i = 0; i < 3000; ++i) pool.serve();
+  for (std::uint32_t w = 0; w < 3; ++w) pool.memory(w, 330 * kMiB);
+  pool.come(4);
+  pool.memory(3, 20 * kMiB);
+  for (int i = 0; i < 400; ++i) pool.serve();
+  EXPECT_LE(pool.claims(3), 2 * 100U + 1 + 40) << "of an even share of 100; 40 for chance, where a strategy is random";
+  EXPECT_GT(pool.claims(3), 20U);
+}
+
+TEST_P(EveryStrategy, Avoided_IsNotGivenAgain) {
+  PoolWorld pool = world(3);
+  pool.come_all(3);
+  std::vector<Lease> tried;
+  for (int i = 0; i < 3; ++i) {
+    const auto result = pool.claimer().claim({tried});
+    ASSERT_TRUE(result.lease);
+    for (const Lease& lease : tried) EXPECT_NE(lease.row, result.lease->row);
+    pool.claimer().release(*result.lease);
+    tried.push_back(*result.lease);
+  }
+  const auto nobody = pool.claimer().claim({tried});
+  EXPECT_FALSE(nobody.lease);
+  EXPECT_EQ(nobody.why, NoLease::nobody);
+}
+
+TEST_P(EveryStrategy, FullOnes_AreLeftAndTheRestIsServed) {
+  PoolWorld pool = world(4);
+  pool.come_all(4);
+  const auto admit = [](void* context, const Lease& lease) { return static_cast<PoolWorld*>(context)->row(2) == lease.row; };
+  for (int i = 0; i < 100; ++i) {
+    const auto result = pool.claimer().claim({}, admit, &pool);
+    ASSERT_TRUE(result.lease);
+    EXPECT_EQ(result.lease->row, pool.row(2));
+    pool.claimer().release(*result.lease);
+  }
+  for (std::uint32_t w = 0; w < 4; ++w) EXPECT_EQ(pool.in_flight(w), 0U) << "a refused claim leaves the gate";
+  EXPECT_EQ(pool.claims(0) + pool.claims(1) + pool.claims(3), 0U);
+}
+
+TEST_P(EveryStrategy, AllFull_SaysFull) {
+  PoolWorld pool = world(4);
+  pool.come_all(4);
+  int asked = 0;
+  const auto admit = [](void* context, const Lease&) { return ++*static_cast<int*>(context), false; };
+  const auto result = pool.claimer().claim({}, admit, &asked);
+  EXPECT_FALSE(result.lease);
+  EXPECT_EQ(result.why, NoLease::full);
+  EXPECT_EQ(asked, 4) << "each is asked once";
+}
+
+TEST_P(EveryStrategy, AThousandRows_AllServedWithoutAllocation) {
+  PoolWorld pool = world(510);
+  ASSERT_EQ(pool.rows(), board::kMaxRowsPerPool);
+  for (std::uint32_t i = 0; i < pool.rows(); ++i) pool.come(i + 1, i);
+  std::vector<Lease> held;
+  held.reserve(8192);
+  std::vector<Lease> avoided{pool.lease_of(5), pool.lease_of(900)};
+  const std::uint64_t before = test::allocations();
+  for (int i = 0; i < 8192; ++i) {
+    const auto result = pool.claimer().claim({avoided});
+    if (!result.lease) break;
+    held.push_back(*result.lease);
+  }
+  EXPECT_EQ(test::allocations(), before) << "a claim allocates nothing";
+  ASSERT_EQ(held.size(), 8192U);
+  for (const Lease& lease : held) pool.claimer().release(lease);
+  EXPECT_EQ(pool.claims(5) + pool.claims(900), 0U);
+  std::uint32_t served = 0;
+  for (std::uint32_t i = 0; i < pool.rows(); ++i) served += pool.claims(i) > 0 ? 1 : 0;
+  EXPECT_GT(served, 1000U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, EveryStrategy, ::testing::ValuesIn(strategies().begin(), strategies().end()), [](const auto& tested) {
+  std::string name(tested.param.name);
+  std::erase_if(name, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; });
+  return name;
+});
+
+TEST(Allocations, AreCounted) {
+  const std::uint64_t before = test::allocations();
+  const auto something = std::make_unique<std::string>(1000, 'x');
+  EXPECT_GE(test::allocations(), before + 2);
+}
+
+TEST(StrategyTable, NamesAreUniqueAndFound) {
+  std::set<std::string_view> names;
+  for (const Strategy& strategy : strategies()) {
+    EXPECT_TRUE(names.insert(strategy.name).second) << strategy.name;
+    EXPECT_EQ(find_strategy(strategy.name)->propose, strategy.propose);
+    EXPECT_FALSE(strategy.help.empty());
+  }
+  EXPECT_EQ(find_strategy("round-robbin"), nullptr);
+  EXPECT_NE(find_strategy("round-robin"), nullptr);
+}
+
+}  // namespace
+
+void PrintTo(const Strategy& strategy, std::ostream* out) { *out << strategy.name; }
+
+}  // namespace drover::balancer
