@@ -1,0 +1,411 @@
+#include "backends/lifecycle.hpp"
+
+#include "backends/defects.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <utility>
+
+namespace drover::backends {
+
+namespace {
+
+bool of_incarnation(EventType type) { return type >= EventType::spawn_failed; }
+
+/// One step in the making: the state it changes and the effects it has so far.
+class Stepper {
+ public:
+  Stepper(SlotState& state, base::TimePoint now, const config::Pool& pool, Effects& effects) : s_(state), now_(now), pool_(pool), out_(effects) {}
+
+  void handle(const Event& event);
+
+ private:
+  void tick();
+  void tick_due();
+  void judge_probe(EventType type);
+  void became_ready();
+  void leave(Leaving why);
+  void drain_for(Leaving why);
+  void begin_stopping();
+  void kill_now();
+  void spawn();
+  void spawn_failed(const Event& event);
+  void exited(const Event& event);
+  void gone();
+  void follow_policy(Cause cause);
+  void intent_drain();
+  void intent_resume();
+  void replace();
+  void pause(bool paused);
+
+  bool alive() const { return s_.process == Process::alive; }
+  bool serving() const { return s_.lifecycle == Lifecycle::starting || s_.lifecycle == Lifecycle::running; }
+  bool waiting() const { return s_.lifecycle == Lifecycle::backoff || s_.lifecycle == Lifecycle::failed; }
+  void tell(Notice notice) { out_.push_back({EffectType::tell, s_.incarnation, 0, notice}); }
+  void signal(EffectType whom, int number) { out_.push_back({whom, s_.incarnation, number, Notice::none}); }
+  void rest(Lifecycle where) {
+    s_.lifecycle = where;
+    s_.due.reset();
+  }
+
+  SlotState& s_;
+  base::TimePoint now_;
+  const config::Pool& pool_;
+  Effects& out_;
+};
+
+void Stepper::handle(const Event& event) {
+  switch (event.type) {
+    case EventType::start:
+      if (s_.lifecycle == Lifecycle::stopped && s_.intent == Intent::enabled) spawn();
+      break;
+    case EventType::stop: leave(Leaving::retired); break;
+    case EventType::kill: kill_now(); break;
+    case EventType::drain: intent_drain(); break;
+    case EventType::resume: intent_resume(); break;
+    case EventType::replace: replace(); break;
+    case EventType::tick: tick(); break;
+    case EventType::spawn_failed: spawn_failed(event); break;
+    case EventType::probe_passed:
+    case EventType::probe_failed:
+    case EventType::probe_busy: judge_probe(event.type); break;
+    case EventType::paused: pause(true); break;
+    case EventType::continued: pause(false); break;
+    case EventType::emptied:
+      if (s_.lifecycle == Lifecycle::draining) begin_stopping();
+      break;
+    case EventType::exited: exited(event); break;
+    case EventType::tree_gone:
+      if (s_.process == Process::main_gone) gone();
+      break;
+  }
+}
+
+void Stepper::tick() {
+  if (s_.due && now_ >= *s_.due) tick_due();
+  if (serving() && (!s_.probing || planted(Defect::probe_overlaps)) && now_ >= s_.next_probe) {
+    s_.probing = true;
+    out_.push_back({EffectType::probe, s_.incarnation, 0, Notice::none});
+  }
+}
+
+void Stepper::tick_due() {
+  switch (s_.lifecycle) {
+    case Lifecycle::starting:
+      if (planted(Defect::ready_timeout_ignored)) break;
+      tell(Notice::never_ready);
+      s_.leaving = Leaving::never_ready;
+      begin_stopping();
+      break;
+    case Lifecycle::draining:
+      if (!planted(Defect::drain_without_end)) begin_stopping();
+      break;
+    case Lifecycle::stopping:
+      if (planted(Defect::kill_forgotten)) break;
+      tell(Notice::killed);
+      signal(EffectType::signal_tree, SIGKILL);
+      s_.due = now_ + kKillAgain;
+      break;
+    case Lifecycle::backoff:
+    case Lifecycle::failed:
+      ++s_.restarts;
+      spawn();
+      break;
+    case Lifecycle::running:
+    case Lifecycle::stopped: break;
+  }
+}
+
+/// The one writer of health.
+void Stepper::judge_probe(EventType type) {
+  if (type == EventType::probe_busy && planted(Defect::busy_ends_probing)) return;
+  s_.probing = false;
+  if (!serving()) return;
+  const bool starting = s_.lifecycle == Lifecycle::starting;
+  s_.next_probe = now_ + (starting ? kReadyProbeEvery : pool_.health.interval);
+  if (type == EventType::probe_busy) return;
+  if (starting) {
+    if (type == EventType::probe_passed) became_ready();
+    return;
+  }
+  if (type == EventType::probe_passed) {
+    s_.fails = 0;
+    ++s_.passes;
+    if (s_.health == Health::failing && s_.passes >= pool_.health.rise) {
+      s_.health = Health::passing;
+      s_.failing_since.reset();
+      tell(Notice::recovered);
+    }
+    return;
+  }
+  s_.passes = 0;
+  ++s_.fails;
+  if (s_.health == Health::passing && s_.fails >= pool_.health.fall) {
+    s_.health = Health::failing;
+    s_.failing_since = now_;
+    tell(Notice::failing);
+  }
+}
+
+void Stepper::became_ready() {
+  rest(Lifecycle::running);
+  s_.health = Health::passing;
+  s_.ready_since = now_;
+  s_.next_probe = now_ + pool_.health.interval;
+  tell(Notice::ready);
+}
+
+/// The way out of every state, for good or until resumed: drain what has work, stop what lives, rest where nothing does.
+void Stepper::leave(Leaving why) {
+  if (s_.leaving == Leaving::retired && s_.lifecycle == Lifecycle::stopped) return;
+  switch (s_.lifecycle) {
+    case Lifecycle::running: drain_for(why); break;
+    case Lifecycle::starting:
+      s_.leaving = why;
+      begin_stopping();
+      break;
+    case Lifecycle::draining:
+    case Lifecycle::stopping:
+      s_.leaving = why;  // it is on its way: only what follows changes
+      break;
+    case Lifecycle::backoff:
+    case Lifecycle::failed:
+      rest(Lifecycle::stopped);
+      s_.leaving = why;
+      tell(Notice::stopped);
+      break;
+    case Lifecycle::stopped: s_.leaving = why; break;
+  }
+}
+
+void Stepper::drain_for(Leaving why) {
+  s_.lifecycle = Lifecycle::draining;
+  s_.leaving = why;
+  s_.due = now_ + pool_.drain.http;
+  tell(Notice::draining);
+}
+
+void Stepper::begin_stopping() {
+  s_.lifecycle = Lifecycle::stopping;
+  s_.due = now_ + pool_.stop.grace;
+  if (s_.process == Process::main_gone) {
+    signal(EffectType::signal_tree, SIGTERM);
+    return;
+  }
+  signal(EffectType::signal_main, pool_.stop.signal);
+  if (s_.paused) signal(EffectType::signal_main, SIGCONT);  // a stopped process would sleep through every signal but KILL
+}
+
+void Stepper::kill_now() {
+  if (s_.process == Process::none) {
+    leave(Leaving::retired);
+    return;
+  }
+  s_.leaving = Leaving::retired;
+  s_.lifecycle = Lifecycle::stopping;
+  s_.due = now_ + kKillAgain;
+  tell(Notice::killed);
+  signal(EffectType::signal_tree, SIGKILL);
+}
+
+void Stepper::spawn() {
+  s_.lifecycle = Lifecycle::starting;
+  s_.health = Health::unknown;
+  ++s_.incarnation;
+  s_.process = Process::alive;
+  s_.leaving = Leaving::no;
+  s_.paused = s_.probing = false;
+  s_.passes = s_.fails = 0;
+  s_.started = now_;
+  s_.ready_since.reset();
+  s_.failing_since.reset();
+  s_.next_probe = now_ + kReadyProbeEvery;
+  s_.due = now_ + pool_.ready.timeout;
+  out_.push_back({EffectType::spawn, s_.incarnation, 0, Notice::none});
+}
+
+void Stepper::spawn_failed(const Event& event) {
+  const bool just_asked = s_.lifecycle == Lifecycle::starting || s_.lifecycle == Lifecycle::stopping;
+  if (!alive() || !just_asked) return;
+  s_.ended = now_;
+  if (s_.leaving == Leaving::no) {
+    s_.leaving = Leaving::crashed;
+    s_.last_death = event.cause;
+  }
+  gone();
+}
+
+void Stepper::exited(const Event& event) {
+  if (!alive()) return;
+  tell(Notice::exited);
+  s_.process = Process::main_gone;
+  s_.ended = now_;
+  if (s_.leaving == Leaving::no) {
+    s_.leaving = Leaving::crashed;
+    s_.last_death = event.cause;
+  }
+  if (!event.tree_left || planted(Defect::spawn_beside_leftovers)) {
+    gone();
+    return;
+  }
+  const bool was_stopping = s_.lifecycle == Lifecycle::stopping;
+  const auto kill_at = s_.due;
+  begin_stopping();
+  if (was_stopping) s_.due = kill_at;  // one grace for the whole tree
+  if (s_.leaving == Leaving::crashed) s_.due = now_ + std::min(pool_.stop.grace, kLeftoverGrace);
+}
+
+/// Nothing is left of the incarnation: what follows depends on why it left.
+void Stepper::gone() {
+  const bool keep_row = planted(Defect::row_not_released) && s_.lifecycle == Lifecycle::stopping;
+  s_.process = Process::none;
+  s_.paused = s_.probing = false;
+  s_.health = Health::unknown;
+  if (!keep_row) out_.push_back({EffectType::release, s_.incarnation, 0, Notice::none});
+  switch (s_.leaving) {
+    case Leaving::no:
+    case Leaving::crashed: follow_policy(s_.last_death); break;
+    case Leaving::never_ready:
+      s_.last_death = Cause::never_ready;
+      follow_policy(Cause::never_ready);
+      break;
+    case Leaving::replaced:
+      ++s_.restarts;
+      spawn();
+      break;
+    case Leaving::drained:
+    case Leaving::retired:
+      rest(Lifecycle::stopped);
+      tell(Notice::stopped);
+      break;
+  }
+}
+
+void Stepper::follow_policy(Cause cause) {
+  base::Rng rng(s_.seed ^ (static_cast<std::uint64_t>(s_.incarnation) << 32U));
+  std::optional<base::Millis> since_ready;
+  if (s_.ready_since) since_ready = std::chrono::duration_cast<base::Millis>(s_.ended - *s_.ready_since);
+  const RestartVerdict verdict = judge(pool_.restart, s_.history, {cause, since_ready}, now_, rng);
+  s_.leaving = Leaving::no;
+  switch (verdict.then) {
+    case RestartVerdict::Then::wait:
+      s_.lifecycle = Lifecycle::backoff;
+      s_.due = now_ + verdict.delay;
+      break;
+    case RestartVerdict::Then::failed:
+      s_.lifecycle = Lifecycle::failed;
+      s_.due = now_ + verdict.delay;
+      tell(Notice::failed);
+      break;
+    case RestartVerdict::Then::given_up:
+      rest(Lifecycle::failed);
+      tell(Notice::given_up);
+      break;
+  }
+}
+
+/// With intent_resume the one writer of intent.
+void Stepper::intent_drain() {
+  if (s_.intent == Intent::drained) return;
+  s_.intent = Intent::drained;
+  if (s_.leaving != Leaving::retired) leave(Leaving::drained);
+}
+
+void Stepper::intent_resume() {
+  if (s_.intent == Intent::enabled) return;
+  s_.intent = Intent::enabled;
+  if (s_.leaving != Leaving::drained) return;
+  switch (s_.lifecycle) {
+    case Lifecycle::stopped: spawn(); break;
+    case Lifecycle::draining:  // it never left: back to work, with the health it has
+      rest(Lifecycle::running);
+      s_.leaving = Leaving::no;
+      s_.next_probe = now_;
+      break;
+    case Lifecycle::stopping: s_.leaving = Leaving::replaced; break;
+    case Lifecycle::starting:
+    case Lifecycle::running:
+    case Lifecycle::backoff:
+    case Lifecycle::failed: break;
+  }
+}
+
+void Stepper::replace() {
+  if (serving()) {
+    leave(Leaving::replaced);
+  } else if (waiting()) {  // the operator asks for a fresh start: the record is wiped
+    s_.history = {};
+    ++s_.restarts;
+    spawn();
+  }
+}
+
+void Stepper::pause(bool paused) {
+  if (!alive() || s_.paused == paused) return;
+  if (!paused && planted(Defect::continue_forgotten)) return;
+  s_.paused = paused;
+  tell(paused ? Notice::paused : Notice::continued);
+}
+
+}  // namespace
+
+// lifecycle  | health   | intent   | stopped by a signal | eligible
+// -----------+----------+----------+---------------------+---------
+// running    | passing  | enabled  | no                  | yes
+// running    | passing  | enabled  | yes                 | no
+// running    | failing  | any      | any                 | no
+// running    | unknown  | any      | any                 | no (does not occur: ready makes it passing)
+// running    | any      | drained  | any                 | no (does not occur: drain makes it draining)
+// any other  | any      | any      | any                 | no
+bool eligible(const SlotState& state) {
+  const bool running = state.lifecycle == Lifecycle::running ||
+                       (planted(Defect::gate_open_while_leaving) && state.lifecycle == Lifecycle::draining);
+  const bool healthy = state.health == Health::passing || (planted(Defect::gate_ignores_health) && state.health == Health::failing);
+  return running && healthy && (state.intent == Intent::enabled || planted(Defect::gate_open_while_leaving)) &&
+         (!state.paused || planted(Defect::gate_ignores_pause));
+}
+
+Step step(SlotState state, const Event& event, base::TimePoint now, const config::Pool& pool) {
+  if (of_incarnation(event.type) && event.incarnation != state.incarnation && !planted(Defect::stale_events_obeyed)) return {std::move(state), {}};
+  Step out;
+  const bool was_open = eligible(state);
+  const base::Incarnation before = state.incarnation;
+  Effects effects;
+  Stepper(state, now, pool, effects).handle(event);
+  const bool same = state.incarnation == before;
+  const bool is_open = eligible(state);
+  // The one door of the gate, and closing comes before everything else.
+  if (was_open && (!is_open || !same)) out.effects.push_back({EffectType::close_gate, before, 0, Notice::none});
+  out.effects.insert(out.effects.end(), effects.begin(), effects.end());
+  if (is_open && (!was_open || !same)) out.effects.push_back({EffectType::open_gate, state.incarnation, 0, Notice::none});
+  out.state = std::move(state);
+  return out;
+}
+
+bool expected(const SlotState& state, base::TimePoint now, const config::Pool& pool) {
+  switch (state.lifecycle) {
+    case Lifecycle::starting:  // the retry of a failed slot is no hope to wait for
+      return !state.paused && (pool.restart.max == 0 || state.history.counted.size() <= pool.restart.max);
+    case Lifecycle::backoff: return state.due && *state.due - now <= pool.queue.wait;
+    case Lifecycle::draining:
+    case Lifecycle::stopping: return state.leaving == Leaving::replaced || state.leaving == Leaving::crashed;
+    case Lifecycle::running:
+    case Lifecycle::stopped:
+    case Lifecycle::failed: return false;
+  }
+  return false;
+}
+
+bool wants_replacement(const SlotState& state, base::TimePoint now, const config::Pool& pool) {
+  return state.lifecycle == Lifecycle::running && state.failing_since && pool.health.restart_after &&
+         now - *state.failing_since >= *pool.health.restart_after && !planted(Defect::failing_never_replaced);
+}
+
+std::optional<base::TimePoint> next_tick(const SlotState& state) {
+  std::optional<base::TimePoint> at = state.due;
+  const bool probes = state.lifecycle == Lifecycle::starting || state.lifecycle == Lifecycle::running;
+  if (probes && (!state.probing || planted(Defect::probe_overlaps)) && (!at || state.next_probe < *at)) at = state.next_probe;
+  return at;
+}
+
+}  // namespace drover::backends

@@ -1,0 +1,139 @@
+// Role: the life of one slot as a pure function: step(state, event, now) -> (state, effects). Decides; does nothing.
+// Thread: any; no clock, no I/O, no allocation beyond the restart history. Ownership: values.
+//         The slot's state outlives its incarnations; everything in it that belongs to one incarnation is reset at its start.
+//
+// Three axes, each with one writer: lifecycle (this file's step), health (judge_probe in lifecycle.cpp), intent (drain and resume).
+#pragma once
+
+#include "backends/restart_policy.hpp"
+#include "backends/status.hpp"
+#include "base/units.hpp"
+#include "config/model.hpp"
+
+#include <boost/container/static_vector.hpp>
+
+#include <cstdint>
+#include <optional>
+
+namespace drover::backends {
+
+/// What is left of the incarnation's processes.
+enum class Process : std::uint8_t {
+  none,       ///< nothing: it was reaped and its tree is gone, or it never was
+  alive,      ///< the main process lives
+  main_gone,  ///< the main process was reaped, descendants are left
+};
+
+/// Why a slot's process is leaving or has left; decides what follows when it is gone.
+enum class Leaving : std::uint8_t {
+  no,
+  crashed,      ///< unasked: the restart policy decides
+  never_ready,  ///< stopped because ready.timeout was over: the restart policy decides
+  replaced,     ///< the next incarnation follows at once
+  drained,      ///< by the operator: stays away until resumed
+  retired,      ///< for good: the cluster stops or the slot is given up
+};
+
+struct SlotState {
+  Lifecycle lifecycle = Lifecycle::stopped;
+  Health health = Health::unknown;
+  Intent intent = Intent::enabled;
+
+  // Of the present incarnation.
+  base::Incarnation incarnation = 0;
+  Process process = Process::none;
+  Leaving leaving = Leaving::no;
+  bool paused = false;   ///< stopped by a signal (SIGSTOP and friends)
+  bool probing = false;  ///< a probe was asked for and has not answered
+  std::uint32_t passes = 0;  ///< in a row
+  std::uint32_t fails = 0;   ///< in a row
+  base::TimePoint started{};
+  base::TimePoint ended{};  ///< of the main process
+  std::optional<base::TimePoint> ready_since;
+  std::optional<base::TimePoint> failing_since;
+  base::TimePoint next_probe{};
+  /// starting: ready.timeout is over; draining: the drain ends; stopping: KILL; backoff and failed: next start.
+  std::optional<base::TimePoint> due;
+
+  // Of the slot.
+  RestartHistory history;
+  std::uint64_t restarts = 0;
+  std::uint64_t seed = 0;  ///< for jitter
+  Cause last_death = Cause::exit_zero;
+};
+
+enum class EventType : std::uint8_t {
+  // of the cluster and the operator
+  start,
+  stop,     ///< drain, stop, stay away for good
+  kill,     ///< the same at once
+  drain,    ///< intent
+  resume,   ///< intent
+  replace,  ///< drain, stop, start anew
+  // of the clock
+  tick,
+  // of one incarnation
+  spawn_failed,
+  probe_passed,
+  probe_failed,
+  probe_busy,  ///< not made because the worker's `concurrency` was in use: neutral
+  paused,
+  continued,
+  emptied,    ///< nobody is inside its gate any more
+  exited,     ///< the main process was reaped
+  tree_gone,  ///< and no descendant is left
+};
+inline constexpr std::size_t kEventTypes = 16;
+
+struct Event {
+  EventType type = EventType::tick;
+  base::Incarnation incarnation = 0;  ///< whom it is about; unused by the first two groups
+  Cause cause = Cause::exit_zero;     ///< exited, spawn_failed
+  bool tree_left = false;             ///< exited: descendants live on
+};
+
+enum class EffectType : std::uint8_t {
+  spawn,
+  open_gate,
+  close_gate,
+  probe,
+  signal_main,
+  signal_tree,
+  release,  ///< nothing is left of the incarnation: free its row and port, forget it
+  tell,     ///< something worth an event and a log line happened
+};
+
+enum class Notice : std::uint8_t { none, ready, never_ready, exited, failing, recovered, paused, continued, failed, given_up, killed, draining, stopped };
+
+struct Effect {
+  EffectType type = EffectType::tell;
+  base::Incarnation incarnation = 0;
+  int signal = 0;
+  Notice notice = Notice::none;
+};
+
+/// No event has more consequences than these.
+inline constexpr std::size_t kMaxEffects = 8;
+using Effects = boost::container::static_vector<Effect, kMaxEffects>;
+
+struct Step {
+  SlotState state;
+  Effects effects;
+};
+
+inline constexpr base::Millis kReadyProbeEvery{100};   ///< while starting
+inline constexpr base::Millis kLeftoverGrace{2000};    ///< TERM to KILL for what a crashed main process left behind
+inline constexpr base::Millis kKillAgain{1000};        ///< a KILL that has not worked yet (uninterruptible sleep) is repeated
+
+Step step(SlotState state, const Event& event, base::TimePoint now, const config::Pool& pool);
+
+/// May the slot's present incarnation get new work? (truth table in lifecycle.cpp)
+bool eligible(const SlotState& state);
+/// Is its worker about to be ready, so that a request had better wait for it?
+bool expected(const SlotState& state, base::TimePoint now, const config::Pool& pool);
+/// Has it been failing for so long that it should be replaced?
+bool wants_replacement(const SlotState& state, base::TimePoint now, const config::Pool& pool);
+/// When step() wants a tick; none: only an event can change anything.
+std::optional<base::TimePoint> next_tick(const SlotState& state);
+
+}  // namespace drover::backends

@@ -1,0 +1,192 @@
+// The whole table state × event of step(): every pair is written down, none is left to a default.
+#include "backends/lifecycle.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <csignal>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace drover::backends {
+namespace {
+
+using std::chrono::seconds;
+
+const base::TimePoint kNow{seconds(1000)};
+constexpr base::Incarnation kLife = 7;
+constexpr std::size_t kColumns = kEventTypes + 1;  // `exited` stands twice: alone, and with descendants left
+
+config::Pool pool() {
+  config::Pool out;
+  out.name = "shop";
+  out.workers = 1;
+  return out;
+}
+
+// A cell reads "lifecycle:effects". st starting, ru running, dr draining, sg stopping, sd stopped, bo backoff, fa failed.
+// S spawn, O open gate, C close gate, P probe, m signal to the main process, t to the tree, R release. Notices are left out.
+std::string cell(const Step& result) {
+  static constexpr std::array<const char*, 7> kNames{"st", "ru", "dr", "sg", "sd", "bo", "fa"};
+  std::string out = kNames.at(static_cast<std::size_t>(result.state.lifecycle));
+  out += ':';
+  for (const Effect& effect : result.effects) {
+    switch (effect.type) {
+      case EffectType::spawn: out += 'S'; break;
+      case EffectType::open_gate: out += 'O'; break;
+      case EffectType::close_gate: out += 'C'; break;
+      case EffectType::probe: out += 'P'; break;
+      case EffectType::signal_main: out += 'm'; break;
+      case EffectType::signal_tree: out += 't'; break;
+      case EffectType::release: out += 'R'; break;
+      case EffectType::tell: break;
+    }
+  }
+  return out;
+}
+
+SlotState state(Lifecycle lifecycle, Process process, Leaving leaving = Leaving::no, Intent intent = Intent::enabled) {
+  SlotState out;
+  out.lifecycle = lifecycle;
+  out.process = process;
+  out.leaving = leaving;
+  out.intent = intent;
+  out.incarnation = kLife;
+  out.started = kNow - seconds(100);
+  out.next_probe = kNow;
+  const bool served = lifecycle == Lifecycle::running || lifecycle == Lifecycle::draining;
+  if (served) {
+    out.health = Health::passing;
+    out.ready_since = kNow - seconds(90);
+  }
+  if (lifecycle != Lifecycle::running && lifecycle != Lifecycle::stopped) out.due = kNow;
+  return out;
+}
+
+SlotState with(SlotState base_state, const std::function<void(SlotState&)>& change) {
+  change(base_state);
+  return base_state;
+}
+
+struct Row {
+  const char* name;
+  SlotState state;
+  // start stop kill drain resume replace | tick | spawn_failed passed failed busy paused continued emptied exited tree_gone | exited, tree left
+  std::array<const char*, kColumns> cells;
+};
+
+std::vector<Row> table() {
+  using enum Lifecycle;
+  const auto failing = [](SlotState& s) {
+    s.health = Health::failing;
+    s.failing_since = kNow - seconds(1);
+  };
+  const auto pause = [](SlotState& s) { s.paused = true; };
+  const auto no_due = [](SlotState& s) { s.due.reset(); };
+  return {
+      {"starting", state(starting, Process::alive),
+       {"st:", "sg:m", "sg:t", "sg:m", "st:", "sg:m", "sg:m", "bo:R", "ru:O", "st:", "st:", "st:", "st:", "st:", "bo:R", "st:", "sg:t"}},
+      {"starting, stopped by a signal", with(state(starting, Process::alive), pause),
+       {"st:", "sg:mm", "sg:t", "sg:mm", "st:", "sg:mm", "sg:mm", "bo:R", "ru:", "st:", "st:", "st:", "st:", "st:", "bo:R", "st:", "sg:t"}},
+      {"running, passing", state(running, Process::alive),
+       {"ru:", "dr:C", "sg:Ct", "dr:C", "ru:", "dr:C", "ru:P", "ru:", "ru:", "ru:", "ru:", "ru:C", "ru:", "ru:", "bo:CR", "ru:", "sg:Ct"}},
+      {"running, failing", with(state(running, Process::alive), failing),
+       {"ru:", "dr:", "sg:t", "dr:", "ru:", "dr:", "ru:P", "ru:", "ru:", "ru:", "ru:", "ru:", "ru:", "ru:", "bo:R", "ru:", "sg:t"}},
+      {"running, stopped by a signal", with(state(running, Process::alive), pause),
+       {"ru:", "dr:", "sg:t", "dr:", "ru:", "dr:", "ru:P", "ru:", "ru:", "ru:", "ru:", "ru:", "ru:O", "ru:", "bo:R", "ru:", "sg:t"}},
+      {"draining, to be replaced", state(draining, Process::alive, Leaving::replaced),
+       {"dr:", "dr:", "sg:t", "dr:", "dr:", "dr:", "sg:m", "dr:", "dr:", "dr:", "dr:", "dr:", "dr:", "sg:m", "st:RS", "dr:", "sg:t"}},
+      {"draining, for the operator", state(draining, Process::alive, Leaving::drained, Intent::drained),
+       {"dr:", "dr:", "sg:t", "dr:", "ru:O", "dr:", "sg:m", "dr:", "dr:", "dr:", "dr:", "dr:", "dr:", "sg:m", "sd:R", "dr:", "sg:t"}},
+      {"draining, for good", state(draining, Process::alive, Leaving::retired),
+       {"dr:", "dr:", "sg:t", "dr:", "dr:", "dr:", "sg:m", "dr:", "dr:", "dr:", "dr:", "dr:", "dr:", "sg:m", "sd:R", "dr:", "sg:t"}},
+      {"stopping, never ready", state(stopping, Process::alive, Leaving::never_ready),
+       {"sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:t", "bo:R", "sg:", "sg:", "sg:", "sg:", "sg:", "sg:", "bo:R", "sg:", "sg:t"}},
+      {"stopping, to be replaced", state(stopping, Process::alive, Leaving::replaced),
+       {"sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:t", "st:RS", "sg:", "sg:", "sg:", "sg:", "sg:", "sg:", "st:RS", "sg:", "sg:t"}},
+      {"stopping, for the operator", state(stopping, Process::alive, Leaving::drained, Intent::drained),
+       {"sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:t", "sd:R", "sg:", "sg:", "sg:", "sg:", "sg:", "sg:", "sd:R", "sg:", "sg:t"}},
+      {"stopping, for good", state(stopping, Process::alive, Leaving::retired),
+       {"sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:t", "sd:R", "sg:", "sg:", "sg:", "sg:", "sg:", "sg:", "sd:R", "sg:", "sg:t"}},
+      {"stopping, descendants of a crashed one", state(stopping, Process::main_gone, Leaving::crashed),
+       {"sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:", "sg:", "sg:", "sg:", "sg:", "bo:R", "sg:"}},
+      {"stopped, never started", state(stopped, Process::none),
+       {"st:S", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:"}},
+      {"stopped, for the operator", state(stopped, Process::none, Leaving::drained, Intent::drained),
+       {"sd:", "sd:", "sd:", "sd:", "st:S", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:"}},
+      {"stopped, for good", state(stopped, Process::none, Leaving::retired, Intent::drained),
+       {"sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:"}},
+      {"backoff", state(backoff, Process::none),
+       {"bo:", "sd:", "sd:", "sd:", "bo:", "st:S", "st:S", "bo:", "bo:", "bo:", "bo:", "bo:", "bo:", "bo:", "bo:", "bo:", "bo:"}},
+      {"failed", state(failed, Process::none),
+       {"fa:", "sd:", "sd:", "sd:", "fa:", "st:S", "st:S", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:"}},
+      {"failed, given up", with(state(failed, Process::none), no_due),
+       {"fa:", "sd:", "sd:", "sd:", "fa:", "st:S", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:"}},
+  };
+}
+
+Event column(std::size_t index) {
+  if (index < kEventTypes) return {static_cast<EventType>(index), kLife, Cause::exit_nonzero, false};
+  return {EventType::exited, kLife, Cause::exit_nonzero, true};
+}
+
+TEST(Lifecycle, EveryPairOfStateAndEvent_IsAsTheTableSays) {
+  const config::Pool config = pool();
+  for (const Row& row : table()) {
+    for (std::size_t i = 0; i < kColumns; ++i) {
+      const Step result = step(row.state, column(i), kNow, config);
+      EXPECT_EQ(cell(result), row.cells.at(i)) << row.name << ", event " << i;
+    }
+  }
+}
+
+TEST(Lifecycle, StaleIncarnation_ChangesNothing) {
+  const config::Pool config = pool();
+  for (const Row& row : table()) {
+    for (std::size_t i = 0; i < kColumns; ++i) {
+      Event event = column(i);
+      if (event.type < EventType::spawn_failed) continue;
+      for (const base::Incarnation other : {kLife - 1, kLife + 1, base::Incarnation{0}}) {
+        event.incarnation = other;
+        const Step result = step(row.state, event, kNow, config);
+        EXPECT_TRUE(result.effects.empty()) << row.name << ", event " << i;
+        EXPECT_EQ(result.state.lifecycle, row.state.lifecycle);
+        EXPECT_EQ(result.state.incarnation, row.state.incarnation);
+        EXPECT_EQ(result.state.process, row.state.process);
+        EXPECT_EQ(result.state.paused, row.state.paused);
+      }
+    }
+  }
+}
+
+TEST(Lifecycle, Eligible_IsTheTruthTable) {
+  for (int lifecycle = 0; lifecycle < 7; ++lifecycle) {
+    for (int health = 0; health < 3; ++health) {
+      for (int intent = 0; intent < 2; ++intent) {
+        for (const bool paused : {false, true}) {
+          SlotState s;
+          s.lifecycle = static_cast<Lifecycle>(lifecycle);
+          s.health = static_cast<Health>(health);
+          s.intent = static_cast<Intent>(intent);
+          s.paused = paused;
+          const bool want = s.lifecycle == Lifecycle::running && s.health == Health::passing && s.intent == Intent::enabled && !paused;
+          EXPECT_EQ(eligible(s), want);
+        }
+      }
+    }
+  }
+}
+
+TEST(Lifecycle, GateCloses_BeforeAnyOtherEffect) {
+  const config::Pool config = pool();
+  for (const Row& row : table()) {
+    for (std::size_t i = 0; i < kColumns; ++i) {
+      const Step result = step(row.state, column(i), kNow, config);
+      for (std::size_t e = 1; e < result.effects.size(); ++e) EXPECT_NE(result.effects[e].type, EffectType::close_gate) << row.name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace drover::backends
