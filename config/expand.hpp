@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace drover::config {
 
@@ -15,5 +16,8 @@ using Lookup = std::function<std::optional<std::string>(std::string_view name)>;
 
 /// "--port=${PORT}" → "--port=20001"; "$$" is a dollar; any other "$" stands for itself. Error: unknown name, "${" without end.
 base::Result<std::string> expand(std::string_view text, const Lookup& lookup);
+
+/// The names that `text` uses, as often as it does. Error: "${" without end, "${}", a name that no variable can have.
+base::Result<std::vector<std::string>> names_in(std::string_view text);
 
 }  // namespace drover::config

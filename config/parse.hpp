@@ -27,13 +27,24 @@ struct Mistakes {
 
 /// Parses and validates. Reads nothing but `text`; asks the system only for the number of CPUs.
 base::Result<Config, Mistakes> parse(std::string_view text, std::string file);
+/// The same with a given number of CPUs, for tests.
+base::Result<Config, Mistakes> parse(std::string_view text, std::string file, unsigned cpus);
 
-/// Reads the file, then parse(). Unreadable, not UTF-8, empty: a Mistake at line 0.
+/// Reads the file, then parse(). A file that can't be read: a Mistake at line 0.
 base::Result<Config, Mistakes> load(const std::string& file);
 
 /// What needs the machine and is asked only by `check` and `run`: each command[0] is found and executable,
-/// each user exists, each dir is a folder. Same form of mistakes, with the places of the keys.
+/// each user exists, each dir is a folder, each ${ENV_NAME} is set. Same form of mistakes, with the places of the keys.
 std::vector<Mistake> check_machine(const Config& config);
+
+/// What the machine says that matters to a warning; given, so that warnings can be tested.
+struct Machine {
+  PortRange ephemeral{32768, 60999};  ///< ports that the kernel hands out by itself
+  bool root = false;
+};
+Machine this_machine();
+/// Not fatal, asked by `check` and `run` together with check_machine: same form as Config::warnings.
+std::vector<std::string> warnings_for_machine(const Config& config, const Machine& machine);
 
 /// "file:line:column: error: what", the line, a caret, the hint; one block per mistake, then a count.
 std::string render(const Mistakes& mistakes);

@@ -1,0 +1,110 @@
+// Role: the key table: every key of cluster.toml declared once, with type, unit, default, help and where its value goes.
+//       It drives parsing; reference documentation and a JSON Schema are made from it.
+// Thread: any; constant. Ownership: static data.
+#pragma once
+
+#include "config/model.hpp"
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace drover::config {
+
+enum class Type : std::uint8_t {
+  text,        ///< any string
+  path,        ///< absolute path of a file
+  folder,      ///< path of a folder, relative to drover's own
+  url_path,    ///< "/health"
+  host,        ///< "*", "*.example.org", "example.org"
+  choice,      ///< one of `choices`
+  duration,    ///< "500ms", "30s", "10m", "12h"
+  bytes,       ///< "8KiB", "400MiB", "1GiB"
+  percent,     ///< "80%"
+  integer,
+  flag,        ///< true, false
+  command,     ///< list of strings, not empty
+  environment, ///< table of strings
+  statuses,    ///< list of HTTP status codes
+  ports,       ///< "20000-29999"
+  bind,        ///< "host:port", ":port", "[::1]:port", "unix:/path"
+  signal,      ///< "TERM"
+  umask,       ///< "022"
+  table,       ///< of `fields`
+};
+
+/// A value as read; which member counts is the Type's matter.
+struct Value {
+  bool word = false;  ///< the key's special word was given: "auto", "off", "unlimited"
+  bool flag = false;
+  std::int64_t integer = 0;  ///< whole numbers, a choice's position, a signal's number, a umask
+  double number = 0;
+  Millis duration{0};
+  Bytes bytes{};
+  std::string text{};
+  std::vector<std::string> list{};
+  std::vector<int> numbers{};
+  std::map<std::string, std::string> environment{};
+  PortRange ports{};
+  Bind bind{};
+};
+
+struct Choice {
+  std::string_view name;
+  bool later = false;  ///< known, refused as "not yet"
+};
+
+/// Inclusive, in milliseconds, bytes, percent or pieces.
+struct Range {
+  std::int64_t least = 0;
+  std::int64_t most = 0;
+};
+
+struct Key;
+
+/// A table of the file: "[pool.NAME]", or a key's inline table.
+struct Section {
+  std::string_view name;  ///< "pool"; "" for an inline table
+  std::string_view help{};
+  std::span<const Key> (*keys)();
+};
+
+struct Key {
+  std::string_view name;
+  Type type = Type::text;
+  std::string_view fallback{};  ///< the default, as written in TOML; "" = none
+  std::string_view help{};
+  void (*set)(void* target, const Value& value) = nullptr;  ///< null: nothing to remember
+  Range range{};
+  std::string_view word{};  ///< "auto", "off" or "unlimited": accepted in the place of a value
+  std::span<const Choice> choices{};
+  const Section* fields = nullptr;           ///< of a table
+  void* (*inner)(void* target) = nullptr;    ///< a table's own struct
+  bool later = false;                        ///< known, refused as "not yet"
+};
+
+/// Sections that may stand at the top of the file, in the order of the documentation. `listener` and `pool` hold one table
+/// per name, `route` is an array of tables.
+std::span<const Section> sections();
+const Section& section(std::string_view name);
+
+/// Names a strategy may have; a test holds them against the balancer's table.
+std::span<const std::string_view> strategy_names();
+
+/// Signals by name without "SIG", as `stop.signal` takes them.
+struct SignalName {
+  std::string_view name;
+  int number;
+};
+std::span<const SignalName> signal_names();
+
+inline constexpr std::uint32_t kMaxWorkers = 500;  ///< of one pool; twice as many rows and a reserve fit a board's 1024
+inline constexpr std::size_t kMaxPools = 256;
+inline constexpr std::size_t kMaxListeners = 64;
+inline constexpr std::size_t kMaxRoutes = 4096;
+inline constexpr std::size_t kMaxArguments = 1024;
+
+}  // namespace drover::config

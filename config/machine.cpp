@@ -1,0 +1,220 @@
+#include "base/text.hpp"
+#include "config/expand.hpp"
+#include "config/parse.hpp"
+#include "config/validate.hpp"
+#include "config/values.hpp"
+
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <optional>
+
+namespace drover::config {
+
+namespace {
+
+constexpr std::array kWorkerNames{std::string_view("PORT"), std::string_view("HOST"), std::string_view("SOCKET"), std::string_view("WORKER")};
+
+bool is_worker_name(std::string_view name) { return std::find(kWorkerNames.begin(), kWorkerNames.end(), name) != kWorkerNames.end(); }
+
+std::optional<std::string> from_environment(std::string_view name) {
+  const char* value = ::secure_getenv(std::string(name).c_str());
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+std::optional<uid_t> find_uid(const std::string& name) {
+  passwd entry{};
+  passwd* found = nullptr;
+  std::vector<char> buffer(16 * 1024);
+  if (::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) return std::nullopt;
+  return entry.pw_uid;
+}
+
+/// May this process start others as another user: root, or the capability CAP_SETUID (7).
+bool may_change_user() {
+  if (::geteuid() == 0) return true;
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("CapEff:")) return (std::strtoull(line.c_str() + 7, nullptr, 16) >> 7U & 1U) != 0;
+  }
+  return false;
+}
+
+class MachineCheck {
+ public:
+  explicit MachineCheck(const Config& config) : config_(config) {}
+
+  std::vector<Mistake> run() {
+    if (!config_.proxy.user.empty()) user("proxy.user", config_.proxy.user, false);
+    for (const Pool& each : config_.pools) pool(each);
+    return std::move(mistakes_);
+  }
+
+ private:
+  enum class Found : std::uint8_t { yes, no, not_executable, folder };
+
+  void mistake(const std::string& key, std::string what, std::string hint) {
+    const Place place = place_of(config_, key);
+    mistakes_.push_back({place.line, place.column, std::move(what), std::move(hint)});
+  }
+
+  void pool(const Pool& pool);
+  void user(const std::string& key, const std::string& name, bool needed);
+  bool folder(const Pool& pool, const std::string& path);
+  void variables(const Pool& pool, const std::string& path);
+  void names(const Pool& pool, const std::string& key, const std::string& shown, const std::string& text, bool in_env);
+  void program(const Pool& pool, const std::string& path);
+  std::string search_path(const Pool& pool) const;
+  static Found look(const std::string& file);
+
+  const Config& config_;
+  std::vector<Mistake> mistakes_;
+};
+
+void MachineCheck::pool(const Pool& pool) {
+  const std::string path = "pool." + pool.name;
+  if (!pool.user.empty()) user(path + ".user", pool.user, true);
+  const bool dir_good = pool.dir.empty() || folder(pool, path + ".dir");
+  variables(pool, path);
+  if (dir_good && !pool.command.empty()) program(pool, path + ".command");
+}
+
+void MachineCheck::user(const std::string& key, const std::string& name, bool needed) {
+  const auto uid = find_uid(name);
+  if (!uid) {
+    mistake(key, "user: there is no user " + quoted(name) + " on this machine", "create it (useradd --system " + base::printable(name, 40) + "), or name another");
+  } else if (needed && *uid != ::geteuid() && !may_change_user()) {
+    mistake(key, "user: only root can start workers as " + quoted(name), "start drover as root, or take the line out");
+  }
+}
+
+bool MachineCheck::folder(const Pool& pool, const std::string& path) {
+  struct stat info {};
+  if (::stat(pool.dir.c_str(), &info) != 0) {
+    mistake(path, "dir: " + quoted(pool.dir) + ": " + std::strerror(errno), "the folder must exist before drover starts");
+    return false;
+  }
+  if (S_ISDIR(info.st_mode)) return true;
+  mistake(path, "dir: " + quoted(pool.dir) + " is not a folder", "");
+  return false;
+}
+
+void MachineCheck::variables(const Pool& pool, const std::string& path) {
+  for (std::size_t i = 0; i < pool.command.size(); ++i) names(pool, path + ".command." + std::to_string(i), "command", pool.command[i], false);
+  for (const auto& [name, value] : pool.env) names(pool, path + ".env." + name, "env", value, true);
+}
+
+void MachineCheck::names(const Pool& pool, const std::string& key, const std::string& shown, const std::string& text, bool in_env) {
+  const auto used = names_in(text);
+  if (!used) return;  // parse() has said it
+  for (const std::string& name : *used) {
+    if (is_worker_name(name) || from_environment(name) || (!in_env && pool.env.contains(name))) continue;
+    std::string hint = "set it before drover starts";
+    std::string upper(name);
+    std::transform(upper.begin(), upper.end(), upper.begin(), [](unsigned char c) { return std::toupper(c); });
+    const std::string_view near = base::nearest(upper, kWorkerNames);
+    if (!near.empty() && name.size() <= 16) hint = "did you mean '${" + std::string(near) + "}'? else " + hint;
+    mistake(key, shown + ": ${" + base::printable(name, 80) + "} is not set in the environment", std::move(hint));
+  }
+}
+
+MachineCheck::Found MachineCheck::look(const std::string& file) {
+  struct stat info {};
+  if (::stat(file.c_str(), &info) != 0) return errno == EACCES ? Found::not_executable : Found::no;
+  if (S_ISDIR(info.st_mode)) return Found::folder;
+  return ::faccessat(AT_FDCWD, file.c_str(), X_OK, AT_EACCESS) == 0 ? Found::yes : Found::not_executable;
+}
+
+std::string MachineCheck::search_path(const Pool& pool) const {
+  const auto own = pool.env.find("PATH");
+  if (own != pool.env.end()) {
+    if (auto path = expand(own->second, from_environment)) return *path;
+  }
+  return from_environment("PATH").value_or("/usr/local/bin:/usr/bin:/bin");
+}
+
+void MachineCheck::program(const Pool& pool, const std::string& path) {
+  const std::string key = path + ".0";
+  const auto lookup = [&](std::string_view name) -> std::optional<std::string> {
+    const auto own = pool.env.find(std::string(name));
+    return own != pool.env.end() ? std::optional(own->second) : from_environment(name);
+  };
+  const auto name = expand(pool.command[0], lookup);
+  if (!name || *name == "drover") return;
+  Found found = Found::no;
+  std::string where;
+  const auto in_dir = [&](const std::string& file) { return file.starts_with('/') || pool.dir.empty() ? file : pool.dir + "/" + file; };
+  if (name->find('/') != std::string::npos) {
+    where = in_dir(*name);
+    found = look(where);
+  } else {
+    const std::string folders = search_path(pool);
+    for (std::size_t at = 0; at <= folders.size() && found != Found::yes;) {
+      const std::size_t end = std::min(folders.find(':', at), folders.size());
+      const std::string candidate = in_dir((end > at ? folders.substr(at, end - at) : ".") + "/" + *name);
+      const Found here = look(candidate);
+      if (here == Found::yes || (here == Found::not_executable && found == Found::no)) {
+        found = here;
+        where = candidate;
+      }
+      at = end + 1;
+    }
+  }
+  const bool searched = name->find('/') == std::string::npos;
+  if (found == Found::no && searched) {
+    mistake(key, "command: " + quoted(*name) + " is not found in PATH", "install it, or give its full path");
+  } else if (found == Found::no) {
+    mistake(key, "command: " + quoted(where) + " does not exist", "a relative path is taken from the pool's dir, else from where drover starts");
+  } else if (found == Found::folder) {
+    mistake(key, "command: " + quoted(where) + " is a folder", "the first part is the program");
+  } else if (found == Found::not_executable) {
+    mistake(key, "command: " + quoted(where) + " is not executable", "chmod +x, or put its interpreter before it, like [\"python3\", …]");
+  }
+}
+
+}  // namespace
+
+std::vector<Mistake> check_machine(const Config& config) { return MachineCheck(config).run(); }
+
+Machine this_machine() {
+  Machine machine;
+  machine.root = ::geteuid() == 0;
+  std::ifstream file("/proc/sys/net/ipv4/ip_local_port_range");
+  unsigned first = 0;
+  unsigned last = 0;
+  if (file >> first >> last && first <= last && last <= 65535) {
+    machine.ephemeral = {static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(last)};
+  }
+  return machine;
+}
+
+std::vector<std::string> warnings_for_machine(const Config& config, const Machine& machine) {
+  std::vector<std::string> warnings;
+  const PortRange& ports = config.cluster.ports;
+  const PortRange& kernel = machine.ephemeral;
+  const bool any_tcp = std::any_of(config.pools.begin(), config.pools.end(), [](const Pool& pool) { return pool.endpoint == Endpoint::tcp; });
+  if (any_tcp && ports.first <= kernel.last && kernel.first <= ports.last) {
+    warnings.push_back(warning_text(config, place_of(config, "cluster.ports"),
+                                    "ports " + std::to_string(ports.first) + "-" + std::to_string(ports.last) + " overlap " +
+                                        std::to_string(kernel.first) + "-" + std::to_string(kernel.last) +
+                                        ", which the kernel hands out by itself (net.ipv4.ip_local_port_range): a worker may lose its port to a "
+                                        "stranger; choose a range outside"));
+  }
+  for (const Pool& pool : config.pools) {
+    if (!machine.root || !pool.user.empty()) continue;
+    warnings.push_back(warning_text(config, place_of(config, "pool." + pool.name),
+                                    "[pool." + pool.name + "] has no user: its workers run as root; add user = \"…\""));
+  }
+  return warnings;
+}
+
+}  // namespace drover::config

@@ -1,0 +1,216 @@
+// What is taken, and what it means.
+#include "config/keys.hpp"
+#include "config/parse.hpp"
+#include "test_files.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+namespace drover::config {
+namespace {
+
+Config good(const std::string& text) {
+  const auto result = parse(text, "cluster.toml", 4);
+  if (!result) {
+    ADD_FAILURE() << render(result.error());
+    return {};
+  }
+  return *result;
+}
+
+Config good_file(const std::string& name) { return good(read_file(test_dir() + "/good/" + name)); }
+
+TEST(Minimal, OnePoolFileNeedsOnlyACommand) {
+  const Config config = good_file("minimal.toml");
+  ASSERT_EQ(config.pools.size(), 1U);
+  Pool expected;
+  expected.name = "shop";
+  expected.command = {"python3", "legacy.py", "--port", "${PORT}"};
+  expected.workers = 4;
+  EXPECT_EQ(config.pools[0], expected);
+  ASSERT_EQ(config.listeners.size(), 1U);
+  EXPECT_EQ(config.listeners[0].name, "default");
+  EXPECT_EQ(config.listeners[0].bind.host, "127.0.0.1");
+  EXPECT_EQ(config.listeners[0].bind.port, 3000);
+  EXPECT_EQ(config.routes, std::vector<Route>{Route{}});
+  EXPECT_EQ(config.cluster, Cluster{});
+  EXPECT_EQ(config.log, Log{});
+  ASSERT_TRUE(config.admin.listen);
+  EXPECT_EQ(config.admin.listen->port, 9180);
+  EXPECT_EQ(config.admin.socket, "");
+  EXPECT_EQ(config.proxy.threads, 4U);
+  EXPECT_THAT(config.warnings, testing::IsEmpty());
+}
+
+TEST(Example, ShowsTheDefaults) {
+  Config example = good_file("example.toml");
+  const Config minimal = good_file("minimal.toml");
+  EXPECT_EQ(example.pools, minimal.pools);
+  EXPECT_EQ(example.routes, minimal.routes);
+  EXPECT_EQ(example.cluster, minimal.cluster);
+  EXPECT_EQ(example.log, minimal.log);
+  EXPECT_EQ(example.proxy, minimal.proxy);
+  EXPECT_EQ(example.admin.listen, minimal.admin.listen);
+  EXPECT_EQ(example.admin.socket, "/run/drover/drover.sock");
+  ASSERT_EQ(example.listeners.size(), 1U);
+  EXPECT_EQ(example.listeners[0].name, "web");
+  example.listeners[0].name = "default";
+  EXPECT_EQ(example.listeners, minimal.listeners);
+  EXPECT_THAT(example.warnings, testing::IsEmpty());
+}
+
+TEST(KeyTable_Defaults, AreTheModels) {
+  const Config config = good("[listener.web]\nmode = \"http\"\n[pool.shop]\ncommand = [\"a\"]\n");
+  EXPECT_EQ(config.listeners[0].timeouts, Listener::Timeouts{});
+  EXPECT_EQ(config.listeners[0].limits, Listener::Limits{});
+  EXPECT_EQ(config.cluster, Cluster{});
+  Pool pool;
+  pool.name = "shop";
+  pool.command = {"a"};
+  pool.workers = 4;
+  EXPECT_EQ(config.pools[0], pool);
+}
+
+TEST(Everything, TopSections) {
+  const Config config = good_file("everything.toml");
+  EXPECT_EQ(config.cluster.ports, (PortRange{10000, 10999}));
+  EXPECT_EQ(config.cluster.shutdown, 60s);
+  EXPECT_EQ(config.admin.listen->host, "::1");
+  EXPECT_EQ(config.admin.listen->port, 9999);
+  EXPECT_EQ(config.admin.socket, "/run/elsewhere.sock");
+  EXPECT_EQ(config.log.level, LogLevel::debug);
+  EXPECT_EQ(config.log.format, LogFormat::json);
+  EXPECT_EQ(config.proxy.threads, 3U);
+  EXPECT_EQ(config.proxy.user, "nobody");
+}
+
+TEST(Everything, Listeners) {
+  const Config config = good_file("everything.toml");
+  ASSERT_EQ(config.listeners.size(), 2U);
+  const Listener& web = config.listeners[0];
+  EXPECT_EQ(web.name, "web");
+  EXPECT_EQ(web.bind.host, "");
+  EXPECT_EQ(web.bind.port, 8080);
+  EXPECT_EQ(web.timeouts, (Listener::Timeouts{1s, 2s, 3s, 4500ms}));
+  EXPECT_EQ(web.limits, (Listener::Limits{Bytes{1024}, Bytes{2048}, Bytes{1536ULL * 1024 * 1024}, 1000}));
+  EXPECT_TRUE(config.listeners[1].bind.unix_path);
+  EXPECT_EQ(config.listeners[1].bind.path, "/run/web.sock");
+}
+
+TEST(Everything, Pools) {
+  const Config config = good_file("everything.toml");
+  ASSERT_EQ(config.pools.size(), 2U);
+  Pool shop;
+  shop.name = "shop";
+  shop.command = {"./app", "--socket=${SOCKET}", "$$5", "${HOME}"};
+  shop.dir = "/srv";
+  shop.user = "shop";
+  shop.env = {{"APP_ENV", "production"}, {"N", "${WORKER}"}};
+  shop.umask = 027;
+  shop.workers = 7;
+  shop.strategy = "least-memory";
+  shop.concurrency = 1;
+  shop.keepalive = false;
+  shop.endpoint = Endpoint::unix_path;
+  shop.ready = {"/ready?deep=1", {200, 204}, 60s};
+  shop.health = {"/health", {200}, 5s, 1s, 1, 1, std::nullopt};
+  shop.restart = {2s, 4s, 0, 1h, 0s, true};
+  shop.stop = {SIGQUIT, 0s};
+  shop.drain = {1s, 2s};
+  shop.alert = {Bytes{1ULL << 30U}, 250};
+  shop.timeouts = {1s, 2s, 3s, 4ms};
+  shop.retry = {1, 0};
+  shop.queue = {0, 0s};
+  EXPECT_EQ(config.pools[0], shop);
+  EXPECT_EQ(config.pools[1].name, "api");
+  EXPECT_EQ(config.pools[1].workers, 4U);
+}
+
+TEST(Everything, Routes) {
+  const Config config = good_file("everything.toml");
+  ASSERT_EQ(config.routes.size(), 2U);
+  EXPECT_EQ(config.routes[0], (Route{"*", "/", 0}));
+  EXPECT_EQ(config.routes[1], (Route{"*.example.org", "/api", 1}));
+}
+
+TEST(Parse, KeepsTheOrderOfTheFile) {
+  const Config config = good("[pool.zebra]\ncommand = [\"a\"]\n[pool.ant]\ncommand = [\"a\"]\n[[route]]\npool = \"ant\"\n[[route]]\npath = \"/z\"\npool = \"zebra\"\n");
+  EXPECT_EQ(config.pools[0].name, "zebra");
+  EXPECT_EQ(config.pools[1].name, "ant");
+  EXPECT_EQ(config.routes[0].pool, 1U);
+}
+
+TEST(Parse, KnowsWhereThingsStand) {
+  const Config config = good("[pool.shop]\ncommand = [\"a\",\n  \"b\"]\nstop = { grace = \"1s\" }\n");
+  EXPECT_EQ(config.places.at("pool.shop"), (Place{1, 1}));
+  EXPECT_EQ(config.places.at("pool.shop.command"), (Place{2, 11}));
+  EXPECT_EQ(config.places.at("pool.shop.command.1"), (Place{3, 3}));
+  EXPECT_EQ(config.places.at("pool.shop.stop.grace"), (Place{4, 18}));
+  EXPECT_FALSE(config.places.contains("pool.shop.workers"));
+}
+
+TEST(Parse, AutoStaysWithinTheLimit) {
+  const auto result = parse("[pool.shop]\ncommand = [\"a\"]\n", "cluster.toml", 4000);
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->pools[0].workers, kMaxWorkers);
+  EXPECT_EQ(result->proxy.threads, 256U);
+}
+
+TEST(Parse, AdminCanBeOff) { EXPECT_FALSE(good("[admin]\nlisten = \"off\"\n[pool.shop]\ncommand = [\"a\"]\n").admin.listen); }
+
+TEST(Parse, AnyFreePortMayBeUsedTwice) {
+  const Config config =
+      good("[admin]\nlisten = \"127.0.0.1:0\"\n[listener.a]\nbind = \":0\"\n[listener.b]\nbind = \":0\"\n[pool.shop]\ncommand = [\"a\"]\n");
+  EXPECT_EQ(config.listeners.size(), 2U);
+}
+
+TEST(Parse, InlineAndHeaderTablesMeanTheSame) {
+  const Config inlined = good("[pool.shop]\ncommand = [\"a\"]\nhealth = { rise = 5 }\n");
+  const Config headed = good("[pool.shop]\ncommand = [\"a\"]\n[pool.shop.health]\nrise = 5\n");
+  const Config dotted = good("pool.shop.command = [\"a\"]\npool.shop.health.rise = 5\n");
+  EXPECT_EQ(inlined.pools, headed.pools);
+  EXPECT_EQ(inlined.pools, dotted.pools);
+}
+
+TEST(Parse, SecondReadingOfItsOwnTextIsTheSame) {
+  const Config first = good_file("everything.toml");
+  const Config second = good(first.text);
+  EXPECT_EQ(first.pools, second.pools);
+  EXPECT_EQ(first.listeners, second.listeners);
+  EXPECT_EQ(first.routes, second.routes);
+}
+
+TEST(Parse, WarnsOfAPoolThatNoRouteReaches) {
+  const Config config = good("[pool.a]\ncommand = [\"a\"]\n[pool.b]\ncommand = [\"b\"]\n[[route]]\npool = \"a\"\n");
+  EXPECT_THAT(config.warnings, testing::ElementsAre("cluster.toml:3:1: warning: no route leads to [pool.b]: its workers run and get no request"));
+}
+
+TEST(Parse, WarnsOfStatusesThatNobodyAsksFor) {
+  const Config config = good("[pool.a]\ncommand = [\"a\"]\nhealth = { status = [200] }\n");
+  EXPECT_THAT(config.warnings, testing::ElementsAre("cluster.toml:3:21: warning: health.status does nothing without http = \"/…\""));
+}
+
+TEST(Parse, RouteOfAOnePoolFileNeedsNoPool) {
+  const Config config = good("[pool.a]\ncommand = [\"a\"]\n[[route]]\npath = \"/only\"\n");
+  EXPECT_EQ(config.routes, (std::vector{Route{"*", "/only", 0}}));
+}
+
+TEST(KeyTable, DeclaresEachKeyOnceWithHelpAndASetter) {
+  const auto check = [](const auto& self, const Section& of) -> void {
+    std::vector<std::string_view> seen;
+    for (const Key& key : of.keys()) {
+      EXPECT_THAT(seen, testing::Not(testing::Contains(key.name)));
+      seen.push_back(key.name);
+      EXPECT_FALSE(key.help.empty()) << key.name;
+      if (key.fields != nullptr) self(self, *key.fields);
+      EXPECT_EQ(key.fields != nullptr, key.inner != nullptr) << key.name;
+      EXPECT_EQ(key.type == Type::choice, !key.choices.empty()) << key.name;
+    }
+  };
+  for (const Section& each : sections()) check(check, each);
+}
+
+}  // namespace
+}  // namespace drover::config

@@ -1,0 +1,158 @@
+// What a file says against the machine it is on, and files that can't be read.
+#include "config/parse.hpp"
+#include "config/tree.hpp"
+#include "test_files.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+namespace drover::config {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+/// A folder of its own with a program, a plain file and a folder in it.
+class MachineCheck : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "/drover-config-XXXXXX";
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    dir_ = pattern;
+    write_file(dir_ + "/program", "#!/bin/sh\n");
+    ASSERT_EQ(::chmod((dir_ + "/program").c_str(), 0755), 0);
+    write_file(dir_ + "/plain", "text");
+    ASSERT_EQ(::chmod((dir_ + "/plain").c_str(), 0644), 0);
+    ASSERT_EQ(::mkdir((dir_ + "/folder").c_str(), 0755), 0);
+  }
+  void TearDown() override { std::filesystem::remove_all(dir_); }
+
+  /// "line:column what" of each mistake of a pool with these lines.
+  std::vector<std::string> check(const std::string& lines) {
+    std::string text = "[pool.shop]\n" + lines;
+    for (std::size_t at = text.find("DIR"); at != std::string::npos; at = text.find("DIR")) text.replace(at, 3, dir_);
+    const auto config = parse(text, "cluster.toml", 2);
+    if (!config) {
+      ADD_FAILURE() << render(config.error());
+      return {};
+    }
+    std::vector<std::string> out;
+    for (const Mistake& each : check_machine(*config)) {
+      std::string what = std::to_string(each.line) + ":" + std::to_string(each.column) + " " + each.what;
+      for (std::size_t at = what.find(dir_); at != std::string::npos; at = what.find(dir_)) what.replace(at, dir_.size(), "DIR");
+      out.push_back(what);
+    }
+    return out;
+  }
+
+  std::string dir_;
+};
+
+TEST_F(MachineCheck, FindsProgramsWhereTheyWouldBeFound) {
+  EXPECT_THAT(check("command = [\"sh\"]\n"), IsEmpty());
+  EXPECT_THAT(check("command = [\"DIR/program\"]\n"), IsEmpty());
+  EXPECT_THAT(check("command = [\"./program\"]\ndir = \"DIR\"\n"), IsEmpty());
+  EXPECT_THAT(check("command = [\"program\"]\nenv = { PATH = \"/nowhere:DIR\" }\n"), IsEmpty());
+  EXPECT_THAT(check("command = [\"drover\", \"demo-worker\"]\n"), IsEmpty());
+  EXPECT_THAT(check("command = [\"${BASE}/program\"]\nenv = { BASE = \"DIR\" }\n"), IsEmpty());
+}
+
+TEST_F(MachineCheck, SaysWhyAProgramCannotBeStarted) {
+  EXPECT_THAT(check("command = [\"no-such-program-here\"]\n"), ElementsAre("2:12 command: \"no-such-program-here\" is not found in PATH"));
+  EXPECT_THAT(check("command = [\"DIR/none\"]\n"), ElementsAre("2:12 command: \"DIR/none\" does not exist"));
+  EXPECT_THAT(check("command = [\"DIR/plain\"]\n"), ElementsAre("2:12 command: \"DIR/plain\" is not executable"));
+  EXPECT_THAT(check("command = [\"DIR/folder\"]\n"), ElementsAre("2:12 command: \"DIR/folder\" is a folder"));
+  EXPECT_THAT(check("command = [\"plain\"]\nenv = { PATH = \"DIR\" }\n"), ElementsAre("2:12 command: \"DIR/plain\" is not executable"));
+  EXPECT_THAT(check("command = [\"sh\"]\nenv = { PATH = \"DIR\" }\n"), ElementsAre("2:12 command: \"sh\" is not found in PATH"));
+}
+
+TEST_F(MachineCheck, NeedsTheFolderAndTheUser) {
+  EXPECT_THAT(check("command = [\"sh\"]\ndir = \"DIR/none\"\n"), ElementsAre("3:7 dir: \"DIR/none\": No such file or directory"));
+  EXPECT_THAT(check("command = [\"sh\"]\ndir = \"DIR/plain\"\n"), ElementsAre("3:7 dir: \"DIR/plain\" is not a folder"));
+  EXPECT_THAT(check("command = [\"sh\"]\nuser = \"no-such-user\"\n"), ElementsAre("3:8 user: there is no user \"no-such-user\" on this machine"));
+}
+
+TEST_F(MachineCheck, NeedsTheVariablesThatAreUsed) {
+  ASSERT_EQ(::setenv("DROVER_CONFIG_TEST", "1", 1), 0);
+  EXPECT_THAT(check("command = [\"sh\", \"${DROVER_CONFIG_TEST}\", \"${PORT}${HOST}${WORKER}\", \"$$HOME\"]\n"), IsEmpty());
+  ::unsetenv("DROVER_CONFIG_TEST");
+  EXPECT_THAT(check("command = [\"sh\", \"${DROVER_CONFIG_TEST}\"]\nenv = { A = \"${port}\" }\n"),
+              ElementsAre("2:18 command: ${DROVER_CONFIG_TEST} is not set in the environment", "3:13 env: ${port} is not set in the environment"));
+}
+
+TEST_F(MachineCheck, SaysAllAtOnce) {
+  EXPECT_EQ(check("command = [\"none-of-this\"]\nuser = \"nobody-at-all\"\nenv = { A = \"${NOT_SET_ANYWHERE}\" }\n").size(), 3U);
+}
+
+Config two_pools(const std::string& ports) {
+  return *parse("[cluster]\nports = \"" + ports +
+                    "\"\n[pool.a]\ncommand = [\"a\"]\nuser = \"x\"\n[pool.b]\ncommand = [\"b\"]\n[[route]]\npool = \"a\"\n[[route]]\npath = \"/b\"\npool = \"b\"\n",
+                "cluster.toml", 2);
+}
+
+TEST(MachineWarnings, OfPortsThatTheKernelHandsOut) {
+  const Machine machine{{32768, 60999}, false};
+  EXPECT_THAT(warnings_for_machine(two_pools("20000-29999"), machine), IsEmpty());
+  EXPECT_THAT(warnings_for_machine(two_pools("61000-65535"), machine), IsEmpty());
+  EXPECT_THAT(warnings_for_machine(two_pools("30000-32768"), machine), ElementsAre(HasSubstr("cluster.toml:2:9: warning: ports 30000-32768 overlap 32768-60999")));
+  EXPECT_EQ(warnings_for_machine(two_pools("60999-62000"), machine).size(), 1U);
+  EXPECT_EQ(warnings_for_machine(two_pools("40000-41000"), machine).size(), 1U);
+}
+
+TEST(MachineWarnings, OfWorkersThatRunAsRoot) {
+  EXPECT_THAT(warnings_for_machine(two_pools("20000-29999"), {{32768, 60999}, true}),
+              ElementsAre("cluster.toml:6:1: warning: [pool.b] has no user: its workers run as root; add user = \"…\""));
+}
+
+TEST(MachineWarnings, ReadTheMachine) {
+  const Machine machine = this_machine();
+  EXPECT_LE(machine.ephemeral.first, machine.ephemeral.last);
+  EXPECT_EQ(machine.root, ::geteuid() == 0);
+}
+
+std::string refusal(const std::string& file) {
+  const auto result = load(file);
+  return result ? "was taken" : render(result.error());
+}
+
+TEST(Load, SaysWhyAFileCannotBeRead) {
+  EXPECT_EQ(refusal("/no/such/file.toml"),
+            "/no/such/file.toml: error: can't be read: No such file or directory\n"
+            "  = give the file's name: drover run FILE; without one it is ./cluster.toml\n"
+            "1 mistake in /no/such/file.toml; nothing was started\n");
+  EXPECT_THAT(refusal(test_dir()), HasSubstr("error: is a folder"));
+  EXPECT_THAT(refusal(test_dir() + "/broken/empty_file.toml"), HasSubstr("error: the file is empty"));
+  EXPECT_THAT(refusal(test_dir() + "/broken/not_utf8.toml"), HasSubstr("not UTF-8"));
+  EXPECT_THAT(refusal("/proc/self/mem"), HasSubstr("can't be read: "));
+}
+
+TEST_F(MachineCheck, LoadRefusesAFileItMayNotRead) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may read everything";
+  ASSERT_EQ(::chmod((dir_ + "/plain").c_str(), 0), 0);
+  EXPECT_THAT(refusal(dir_ + "/plain"), HasSubstr("can't be read: Permission denied"));
+}
+
+TEST_F(MachineCheck, LoadPointsFromAFolderToTheFileInIt) {
+  write_file(dir_ + "/cluster.toml", "[pool.a]\ncommand = [\"a\"]\n");
+  EXPECT_THAT(refusal(dir_), HasSubstr("did you mean '" + dir_ + "/cluster.toml'?"));
+  const auto config = load(dir_ + "/cluster.toml");
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->file, dir_ + "/cluster.toml");
+}
+
+TEST_F(MachineCheck, LoadRefusesAHugeFileWithoutReadingIt) {
+  write_file(dir_ + "/huge.toml", std::string(3 * kMaxText, '#'));
+  EXPECT_THAT(refusal(dir_ + "/huge.toml"), HasSubstr("error: the file is larger than 1 MiB"));
+  EXPECT_THAT(refusal("/dev/zero"), HasSubstr("error: the file is larger than 1 MiB"));
+}
+
+TEST(Load, TakesTheExample) { EXPECT_TRUE(load(test_dir() + "/good/example.toml")); }
+
+}  // namespace
+}  // namespace drover::config
