@@ -103,6 +103,12 @@ class Client:
         for _ in range(count):
             self.sock.sendall(data)
 
+    def do_pieces(self, count, text, pause):
+        """An answer that takes its time, so that a crash can meet it half-way."""
+        for _ in range(count):
+            self.do_send(text)
+            time.sleep(pause)
+
     def do_drip(self, text):
         """Sends byte by byte, each only after the last has been read."""
         for byte in text.encode("latin-1"):
@@ -176,6 +182,14 @@ class Client:
 
     def do_exit(self, code):
         os._exit(code)
+
+    def do_burn(self, seconds, megabytes):
+        """Uses CPU time and keeps memory, then answers."""
+        until = time.process_time() + seconds
+        KEPT.append(b"m" * (megabytes << 20))
+        while time.process_time() < until:
+            pass
+        self.do_describe()
 
     def do_describe(self):
         self.do_body()
