@@ -1,0 +1,307 @@
+#include "proxy/exchange.hpp"
+
+#include "proxy/client_session.hpp"
+#include "proxy/proxy_thread.hpp"
+
+#include <algorithm>
+
+namespace drover::proxy {
+
+namespace {
+
+board::Method tally_method(http::verb method) {
+  switch (method) {
+    case http::verb::get: return board::Method::get;
+    case http::verb::head: return board::Method::head;
+    case http::verb::post: return board::Method::post;
+    default: return board::Method::other;
+  }
+}
+
+constexpr unsigned kRetryAfterSeconds = 1;
+
+}  // namespace
+
+Exchange::Exchange(ClientSession& session, RequestHead& head, MessageParser<true>& parser, std::size_t head_length)
+    : session_(session),
+      thread_(session.thread()),
+      head_(head),
+      request_parser_(parser),
+      head_length_(head_length),
+      began_(thread_.loop().now()),
+      keep_client_(head.wants_keep_alive()) {
+  thread_.exchange_began(*this);
+}
+
+Exchange::~Exchange() {
+  if (leased_) give_back_worker(false);
+  thread_.exchange_ended(*this);
+}
+
+void Exchange::cut() {
+  cut_ = true;
+  thread_.loop().wake(session_.fiber());
+}
+
+Task<bool> Exchange::run() {
+  thread_.make_request_id(request_id_);
+  const bool kept = co_await serve();
+  give_body_back();
+  co_return kept;
+}
+
+Task<bool> Exchange::serve() {
+  const auto pool = thread_.routes().match(head_.host, head_.path());
+  if (!pool) co_return co_await answer_error(404, "no route leads from this host and path to a pool");
+  pool_ = *pool;
+  pool_config_ = &thread_.config().pools[pool_];
+  thread_.retry_budget(pool_).request();
+
+  const auto& limit = session_.listener().limits.body;
+  if (limit && head_.framing == Framing::length && head_.content_length > limit->value) {
+    co_return co_await answer_error(413, "the request body is larger than this server takes");
+  }
+  const bool ready = co_await prepare_body();
+  if (!ready) co_return false;
+
+  const ForwardedFacts facts{session_.peer(), session_.listener().bind.text, {request_id_.data(), request_id_.size()}, thread_.unix_ms(), pool_config_->keepalive};
+  write_request(request_text_, head_, facts);
+
+  Outcome outcome;
+  for (std::uint32_t attempt = 1;; ++attempt) {
+    const bool acquired = co_await acquire();
+    if (!acquired) co_return keep_client_;
+    outcome = co_await try_worker();
+    if (outcome.worker_fault) thread_.board().row(lease_.row).errors.fetch_add(1, std::memory_order_relaxed);
+    const bool again = attempt < pool_config_->retry.attempts && may_retry(outcome);
+    give_back_worker(outcome.kind == Outcome::Kind::complete);
+    if (!again) break;
+  }
+  switch (outcome.kind) {
+    case Outcome::Kind::complete: co_return keep_client_;
+    case Outcome::Kind::refused:
+    case Outcome::Kind::unanswered:
+    case Outcome::Kind::rejected: co_return co_await answer_error(outcome.status, outcome.reason);
+    case Outcome::Kind::truncated: thread_.tally(pool_).truncated.add(); break;
+    case Outcome::Kind::client_gone:
+    case Outcome::Kind::tunnel_over: break;
+  }
+  co_return false;
+}
+
+/// A small body is read whole before a worker is claimed: a slow client holds no worker, and the request can be sent again. Of a
+/// chunked one at least the first chunk's head is seen, so that a malformed one reaches nobody.
+Task<bool> Exchange::prepare_body() {
+  Buffer& in = session_.in();
+  const std::uint64_t whole = head_length_ + head_.content_length;
+  if (head_.framing == Framing::none || (head_.framing == Framing::length && whole <= in.size())) co_return true;
+  // Heads are views into the session's buffer: it must not move.
+  const bool small = head_.framing == Framing::length && whole <= in.size() + in.room();
+  if (!small || head_.expect_continue) {
+    body_plan_ = BodyPlan::streamed;
+    take_body_from_session();
+  }
+  if (head_.expect_continue) co_return true;
+  Buffer& body = small ? in : upload_;
+  Watch& watch = session_.stream().watch();
+  const auto enough = [&] {
+    if (small) return in.size() >= whole;
+    return head_.framing == Framing::length ? !body.empty() : body.view().find('\n') != std::string_view::npos || body.size() >= 1024;
+  };
+  while (!enough()) {
+    if (!watch.readable) {
+      watch.want = kWantRead;
+      thread_.loop().set_deadline(session_.fiber(), thread_.loop().now() + session_.listener().timeouts.body);
+      co_await thread_.loop().wait(session_.fiber());
+      watch.want = 0;
+      if (std::exchange(session_.fiber().timed_out, false)) {
+        unread_body_ = true;
+        co_await answer_error(408, "the request body did not come in time");
+        co_return false;
+      }
+      continue;
+    }
+    if (body.room() == 0) body.reserve(Buffer::kSmall);
+    const IoResult got = session_.stream().read(body.tail(), body.room());
+    if (got.what == Io::blocked) continue;
+    if (got.what != Io::ok) {
+      client_left(board::Stage::request_body);
+      co_return false;
+    }
+    body.commit(got.bytes);
+  }
+  co_return true;
+}
+
+void Exchange::take_body_from_session() {
+  upload_.append(session_.in().view().substr(head_length_));
+}
+
+/// Leaves in the session's buffer what comes after this request.
+void Exchange::give_body_back() {
+  Buffer& in = session_.in();
+  if (body_plan_ == BodyPlan::streamed) {
+    in.clear();
+    in.swap(upload_);
+    return;
+  }
+  const std::uint64_t whole = head_length_ + (head_.framing == Framing::length ? head_.content_length : 0);
+  if (whole > in.size()) unread_body_ = true;
+  in.consume(std::min<std::uint64_t>(whole, in.size()));
+}
+
+/// A lease, at once or from the line. False: the client has been answered, or is gone.
+Task<bool> Exchange::acquire() {
+  std::array<balancer::Lease, 16> avoided;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < tried_count_; ++i) avoided[count++] = tried_[i];
+  for (const auto& lease : thread_.passed_over()) {
+    if (count < avoided.size()) avoided[count++] = lease;
+  }
+  const balancer::Avoid avoid{{avoided.data(), count}};
+  if (!thread_.queue(pool_).bounded()) {
+    const auto result = thread_.claimer(pool_).claim(avoid);
+    if (result.lease) {
+      lease_ = *result.lease;
+      leased_ = true;
+      co_return true;
+    }
+  }
+  co_return co_await stand_in_line(avoid);
+}
+
+Task<bool> Exchange::stand_in_line(const balancer::Avoid& avoid) {
+  PoolQueue& queue = thread_.queue(pool_);
+  board::PoolTally& tally = thread_.tally(pool_);
+  Fiber& fiber = session_.fiber();
+  const auto entry = queue.enter(waiter_, thread_.claimer(pool_), avoid, thread_.loop(), fiber);
+  if (entry == PoolQueue::Entry::full || entry == PoolQueue::Entry::nobody) {
+    const bool full = entry == PoolQueue::Entry::full;
+    tally.queue_rejected[static_cast<std::size_t>(full ? board::QueueReason::full : board::QueueReason::nobody)].add();
+    co_await answer_error(503, full ? "too many requests are waiting" : "no worker can take the request now");
+    co_return false;
+  }
+  const auto since = thread_.loop().now();
+  Watch& watch = session_.stream().watch();
+  bool left = false;
+  if (entry == PoolQueue::Entry::queued) {
+    watch.want = kWantHangup;
+    thread_.loop().set_deadline(fiber, since + pool_config_->queue.wait);
+    while (queue.state(waiter_) == Waiter::State::waiting && !fiber.timed_out && !left) {
+      left = watch.hangup;  // in the line a client that ends its sending has left
+      if (!left) co_await thread_.loop().wait(fiber);
+    }
+    watch.want = 0;
+    fiber.deadline = base::TimePoint::max();
+    fiber.timed_out = false;
+    queue.leave(waiter_);
+    tally.queue_wait.observe(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(thread_.loop().now() - since).count()));
+  }
+  const auto state = std::exchange(waiter_.state, Waiter::State::outside);
+  if (state == Waiter::State::granted) {
+    Grant grant = std::move(waiter_.grant);
+    lease_ = grant.lease;
+    leased_ = true;
+    permit_ = std::move(grant.permit);
+    if (grant.connection.fd) {
+      connection_ = std::make_unique<WorkerConnection>(thread_.loop(), std::move(grant.connection.fd), lease_, std::move(grant.connection.permit));
+      connection_->reused = true;
+    }
+    co_return true;
+  }
+  if (left) {
+    client_left(board::Stage::queue);
+    keep_client_ = false;
+    co_return false;
+  }
+  const bool expired = state == Waiter::State::outside;
+  tally.queue_rejected[static_cast<std::size_t>(expired ? board::QueueReason::expired : board::QueueReason::nobody)].add();
+  co_await answer_error(503, expired ? "no worker became free in time" : "no worker can take the request now");
+  co_return false;
+}
+
+bool Exchange::may_retry(const Outcome& outcome) {
+  using Kind = Outcome::Kind;
+  if (outcome.kind != Kind::refused && outcome.kind != Kind::unanswered) return false;
+  const bool replayable = body_plan_ == BodyPlan::whole || !outcome.written;
+  if (!replayable) return false;
+  if (outcome.written && !head_.idempotent()) return false;
+  // A death that the supervisor has seen proves that the request is not to blame for a retry storm.
+  const bool proven = !thread_.claimer(pool_).transferable(lease_);
+  if (!proven && !thread_.retry_budget(pool_).take(thread_.loop().now())) return false;
+  thread_.tally(pool_).retries[static_cast<std::size_t>(outcome.retry)].add();
+  if (connection_ && connection_->reused) {
+    fresh_only_ = true;  // most likely only the idle connection was stale, not the worker
+  } else if (tried_count_ < tried_.size()) {
+    tried_[tried_count_++] = lease_;
+  }
+  return true;
+}
+
+/// Gives the lease back and keeps, hands on or closes the connection.
+void Exchange::give_back_worker(bool reusable) {
+  if (!leased_) return;
+  leased_ = false;
+  cut_ = false;
+  balancer::Claimer& claimer = thread_.claimer(pool_);
+  PoolQueue& queue = thread_.queue(pool_);
+  WorkerConnectionPtr connection = std::move(connection_);
+  const bool keep = reusable && connection && response_ && response_->reusable() && pool_config_->keepalive && upload_done_ &&
+                    connection->in.empty() && !connection->stream.watch().hangup;
+  Grant grant;
+  grant.lease = lease_;
+  if (!queue.bounded()) {
+    if (keep) thread_.idle().put(std::move(connection));
+    claimer.release(lease_);
+    return;
+  }
+  if (!connection) {
+    grant.permit = std::move(permit_);
+    queue.give_back(claimer, std::move(grant));
+    return;
+  }
+  if (!keep) {
+    thread_.close_gently(pool_, std::move(grant), std::move(connection));
+    return;
+  }
+  const auto until = connection->idle_until;
+  grant.connection = ParkedConnection{connection->stream.release(), lease_.incarnation, std::move(connection->permit), thread_.loop().now(), until};
+  queue.give_back(claimer, std::move(grant));
+}
+
+void Exchange::client_left(board::Stage stage) {
+  thread_.tally(pool_).client_disconnects[static_cast<std::size_t>(stage)].add();
+}
+
+void Exchange::record(unsigned status) {
+  if (answered_ || pool_config_ == nullptr) return;
+  answered_ = true;
+  board::PoolTally& tally = thread_.tally(pool_);
+  tally.request(tally_method(head_.method), status);
+  tally.duration.observe(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(thread_.loop().now() - began_).count()));
+}
+
+Task<bool> Exchange::answer_error(unsigned status, std::string_view reason) {
+  const bool whole_body = head_.framing == Framing::none || (body_plan_ == BodyPlan::whole && head_.framing == Framing::length &&
+                                                             head_length_ + head_.content_length <= session_.in().size());
+  if (!whole_body) unread_body_ = true;
+  keep_client_ = keep_client_ && whole_body && status != 400 && status != 408 && !thread_.draining();
+  ErrorReply reply;
+  reply.status = status;
+  reply.reason = reason;
+  reply.request_id = {request_id_.data(), request_id_.size()};
+  reply.json = prefers_json(head_);
+  reply.head_only = head_.method == http::verb::head;
+  reply.keep_alive = keep_client_;
+  reply.keep_alive_named = head_.version < 11;
+  reply.retry_after_s = status == 503 ? kRetryAfterSeconds : 0;
+  reply.date = thread_.date();
+  response_text_.clear();
+  write_error(response_text_, reply);
+  record(status);
+  const bool sent = co_await session_.send_all(response_text_.view());
+  keep_client_ = keep_client_ && sent;
+  co_return keep_client_;
+}
+
+}  // namespace drover::proxy

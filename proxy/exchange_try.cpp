@@ -1,0 +1,398 @@
+// One try of an exchange on one worker: connect, both directions at once, the response's head in between.
+#include "proxy/client_session.hpp"
+#include "proxy/exchange.hpp"
+#include "proxy/proxy_thread.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+
+namespace drover::proxy {
+
+namespace {
+
+constexpr std::size_t kMaxResponseHead = std::size_t{64} * 1024;
+constexpr unsigned kMaxInterim = 32;
+constexpr std::uint64_t kUpgraded = 101;
+
+Outcome ended(Outcome::Kind kind) {
+  Outcome outcome;
+  outcome.kind = kind;
+  return outcome;
+}
+
+Outcome rejected(unsigned status, std::string_view reason, bool worker_fault) {
+  Outcome outcome;
+  outcome.kind = Outcome::Kind::rejected;
+  outcome.status = status;
+  outcome.reason = reason;
+  outcome.worker_fault = worker_fault;
+  return outcome;
+}
+
+Outcome not_connected(unsigned status, std::string_view reason, board::RetryReason why) {
+  Outcome outcome = rejected(status, reason, true);
+  outcome.kind = Outcome::Kind::refused;
+  outcome.retry = why;
+  return outcome;
+}
+
+}  // namespace
+
+Task<Outcome> Exchange::try_worker() {
+  if (!connection_ && !fresh_only_ && pool_config_->keepalive && !thread_.queue(pool_).bounded()) {
+    connection_ = thread_.idle().take(lease_, thread_.loop().now(), !head_.idempotent());
+  }
+  if (!connection_) {
+    Outcome connected = co_await connect();
+    if (connected.kind != Outcome::Kind::complete) co_return connected;
+  }
+  co_return co_await pump();
+}
+
+Task<Outcome> Exchange::connect() {
+  board::WorkerInfo info;
+  // The endpoint is read after entering: while we are inside, the row can't be given to another incarnation.
+  const bool read = thread_.supervisor_board().read_row(lease_.row, info);
+  if (!read || info.incarnation != lease_.incarnation) {
+    if (read) thread_.thread_tally().claims_after_close.add();
+    co_return not_connected(502, "the worker is gone", board::RetryReason::connect);
+  }
+  base::UniqueFd fd(::socket(info.endpoint.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) co_return rejected(503, "the proxy has no descriptor left for a connection to a worker", false);
+  if (info.endpoint.family() != AF_UNIX) {
+    const int on = 1;
+    ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  const int rc = ::connect(fd.get(), info.endpoint.addr(), info.endpoint.length);
+  int error = rc == 0 ? 0 : errno;
+  if (!permit_) permit_ = Permit::take(thread_.board().row(lease_.row), UINT32_MAX);
+  if (error == 0 || error == EINPROGRESS) {
+    connection_ = std::make_unique<WorkerConnection>(thread_.loop(), std::move(fd), lease_, std::move(permit_));
+  }
+  if (error == EINPROGRESS) {
+    Watch& watch = connection_->stream.watch();
+    Fiber& fiber = session_.fiber();
+    watch.fiber = &fiber;
+    watch.want = kWantWrite;
+    watch.writable = false;
+    thread_.loop().set_deadline(fiber, thread_.loop().now() + pool_config_->timeouts.connect);
+    while (!watch.writable && !watch.broken && !fiber.timed_out && !cut_) co_await thread_.loop().wait(fiber);
+    watch.want = 0;
+    const bool late = std::exchange(fiber.timed_out, false) || (cut_ && !watch.writable);
+    error = late ? ETIMEDOUT : connection_->stream.connect_error();
+    if (error != 0) connection_.reset();
+  }
+  if (error == 0) co_return ended(Outcome::Kind::complete);
+  if (error == ETIMEDOUT) co_return not_connected(504, "the worker did not accept the connection in time", board::RetryReason::timeout);
+  thread_.pass_over(lease_);
+  co_return not_connected(502, "the worker refused the connection", board::RetryReason::connect);
+}
+
+Task<Outcome> Exchange::pump() {
+  Fiber& fiber = session_.fiber();
+  Watch& client = session_.stream().watch();
+  Watch& worker = connection_->stream.watch();
+  worker.fiber = &fiber;
+  response_scan_.reset();
+  response_text_.clear();
+  written_ = upload_failed_ = any_response_byte_ = false;
+  upload_moved_ = worker_moved_ = thread_.loop().now();
+  connection_->idle_until = worker_moved_ + pool_config_->timeouts.idle;
+
+  RelayPlan plan;
+  if (body_plan_ == BodyPlan::streamed) {
+    plan = RelayPlan{head_.framing, head_.content_length, head_.framing == Framing::chunked ? OutFraming::chunked : OutFraming::raw, {}};
+    if (const auto& limit = session_.listener().limits.body) plan.limit = limit->value;
+  }
+  Relay<true> up(session_.stream(), upload_, &request_parser_, connection_->stream, plan);
+  up.put_first(request_text_.view());
+  if (body_plan_ == BodyPlan::whole) up.put_first(session_.in().view().substr(head_length_, head_.content_length));
+
+  std::optional<Outcome> over;
+  for (;;) {
+    bool moved = false;
+    over = step_upload(up, moved);
+    if (!over) over = send_interim(moved);
+    if (!over && !download_ && !tunnel_agreed_) over = read_response(moved);
+    if (!over && tunnel_agreed_) break;
+    if (!over && download_) over = step_download(moved);
+    if (over) break;
+    if (moved) {
+      if (upload_at_ == Moved::busy || download_at_ == Moved::busy) co_await thread_.loop().yield(fiber);
+      continue;
+    }
+    if (client.broken && !download_) {
+      client_left(upload_done_ ? board::Stage::waiting : board::Stage::request_body);
+      over = ended(Outcome::Kind::client_gone);
+      break;
+    }
+    if (cut_ && !worker.readable) {
+      over = worker_ended(board::RetryReason::closed);
+      break;
+    }
+    want_and_set_clock();
+    co_await thread_.loop().wait(fiber);
+    client.want = worker.want = 0;
+    over = check_clocks();
+    if (over) break;
+  }
+  client.want = worker.want = 0;
+  fiber.deadline = base::TimePoint::max();
+  fiber.timed_out = false;
+  if (!over) co_return co_await tunnel();
+  if (!upload_done_) unread_body_ = body_plan_ == BodyPlan::streamed;
+  over->written = written_;
+  download_.reset();
+  co_return *over;
+}
+
+std::optional<Outcome> Exchange::step_upload(Relay<true>& up, bool& moved) {
+  if (upload_done_ || upload_failed_) return {};
+  upload_at_ = up.step();
+  written_ = up.sent_any();
+  if (up.moved()) {
+    moved = true;
+    upload_moved_ = worker_moved_ = thread_.loop().now();
+  }
+  switch (upload_at_) {
+    case Moved::busy:
+    case Moved::need_source:
+    case Moved::need_sink: return {};
+    case Moved::done: upload_done_ = true; return {};
+    case Moved::source_ended:
+    case Moved::source_failed: client_left(board::Stage::request_body); return ended(Outcome::Kind::client_gone);
+    case Moved::bad_body: return download_ ? ended(Outcome::Kind::truncated) : rejected(400, up.reason(), false);
+    case Moved::too_large: return download_ ? ended(Outcome::Kind::truncated) : rejected(413, "the request body is larger than this server takes", false);
+    case Moved::sink_failed:
+      upload_failed_ = true;
+      connection_->stream.watch().readable = true;  // an answer may stand there, or the reason
+      return {};
+  }
+  return {};
+}
+
+/// Before the response's head is whole.
+std::optional<Outcome> Exchange::read_response(bool& moved) {
+  Watch& worker = connection_->stream.watch();
+  if (!interim_unsent_.empty()) return {};
+  Buffer& in = connection_->in;
+  for (;;) {
+    if (!in.empty()) {
+      const auto state = response_scan_.feed(in.view());
+      if (state == HeadScan::State::bad_byte) return response_broken("the worker's response head is malformed");
+      if (state == HeadScan::State::complete) {
+        moved = true;
+        return take_response_head(response_scan_.length());
+      }
+      if (in.size() >= kMaxResponseHead) return response_broken("the worker's response head is too large");
+    }
+    if (!worker.readable) return {};
+    if (in.room() == 0) in.reserve(Buffer::kSmall);
+    const IoResult got = connection_->stream.read(in.tail(), in.room());
+    if (got.what == Io::blocked) return {};
+    if (got.what != Io::ok) return worker_ended(got.what == Io::eof ? board::RetryReason::closed : board::RetryReason::reset);
+    in.commit(got.bytes);
+    any_response_byte_ = moved = true;
+    worker_moved_ = thread_.loop().now();
+  }
+}
+
+/// 1xx heads go to the client before anything else is read from the worker.
+std::optional<Outcome> Exchange::send_interim(bool& moved) {
+  if (interim_unsent_.empty()) return {};
+  const iovec part{const_cast<char*>(interim_unsent_.data()), interim_unsent_.size()};
+  const IoResult wrote = session_.stream().write(&part, 1);
+  if (wrote.what == Io::blocked) return {};
+  if (wrote.what != Io::ok) {
+    client_left(board::Stage::waiting);
+    return ended(Outcome::Kind::client_gone);
+  }
+  moved = true;
+  interim_unsent_.remove_prefix(wrote.bytes);
+  if (interim_unsent_.empty()) response_text_.clear();
+  return {};
+}
+
+std::optional<Outcome> Exchange::take_response_head(std::size_t length) {
+  Buffer& in = connection_->in;
+  response_.emplace();
+  response_parser_.emplace(*response_);
+  if (head_.method == http::verb::head) response_parser_->skip(true);
+  std::string_view reason = response_parser_->parse_head(in.view().substr(0, length));
+  if (reason.empty()) reason = check_response(*response_, head_.method);
+  if (!reason.empty()) return response_broken("the worker's response head is malformed");
+  response_scan_.reset();
+  if (response_->status == kUpgraded) {
+    if (head_.upgrade.empty() || !response_->connection_upgrade) return response_broken("the worker changed the protocol unasked");
+    tunnel_agreed_ = true;
+  } else if (response_->status < 200) {
+    if (++interim_count_ > kMaxInterim) return response_broken("the worker sent too many interim responses");
+    if (head_.version >= 11) write_interim(response_text_, *response_);
+    interim_unsent_ = response_text_.view();
+    in.consume(length);
+    return {};
+  }
+  if (tunnel_agreed_) {
+    write_response(response_text_, *response_, {head_.version, true, false, true, thread_.date()});
+    in.consume(length);
+    return {};
+  }
+  take_final_response();
+  in.consume(length);
+  Relay<false>& down = download_.emplace(connection_->stream, in, &*response_parser_, session_.stream(), response_plan());
+  down.put_first(response_text_.view());
+  return {};
+}
+
+RelayPlan Exchange::response_plan() const {
+  const bool chunks = response_->framing == Framing::chunked || response_->framing == Framing::until_close;
+  return RelayPlan{response_->framing, response_->content_length, chunks && head_.version >= 11 ? OutFraming::chunked : OutFraming::raw, {}};
+}
+
+/// The head of the answer proper: what it means for both connections, and its text for the client.
+void Exchange::take_final_response() {
+  const RelayPlan plan = response_plan();
+  const bool delimited = plan.in == Framing::none || plan.in == Framing::length || plan.out == OutFraming::chunked;
+  // An answer that comes before the request's end: the rest of the body will not be read.
+  keep_client_ = keep_client_ && delimited && upload_done_ && !thread_.draining();
+  note_keep_alive_hint();
+  write_response(response_text_, *response_, {head_.version, keep_client_, plan.out == OutFraming::chunked, false, thread_.date()});
+}
+
+/// The worker's own "Keep-Alive: timeout=N": closing half a second before it does.
+void Exchange::note_keep_alive_hint() {
+  const Field* hint = response_->find(http::field::keep_alive);
+  if (hint == nullptr) return;
+  for_each_token(hint->value, [&](std::string_view token) {
+    constexpr std::string_view kName = "timeout=";
+    if (token.size() <= kName.size() || !equal_ignoring_case(token.substr(0, kName.size()), kName)) return;
+    unsigned seconds = 0;
+    std::from_chars(token.data() + kName.size(), token.data() + token.size(), seconds);
+    const auto bound = base::Millis(std::min<std::int64_t>(std::int64_t{seconds} * 1000 - 500, pool_config_->timeouts.idle.count()));
+    connection_->idle_until = thread_.loop().now() + std::max(bound, base::Millis(0));
+  });
+}
+
+std::optional<Outcome> Exchange::step_download(bool& moved) {
+  Relay<false>& down = *download_;
+  download_at_ = down.step();
+  if (down.moved()) {
+    moved = true;
+    worker_moved_ = thread_.loop().now();
+  }
+  if (down.sent_any()) record(response_->status);
+  switch (download_at_) {
+    case Moved::busy:
+    case Moved::need_source:
+    case Moved::need_sink: return {};
+    case Moved::done: return ended(Outcome::Kind::complete);
+    case Moved::source_ended:
+    case Moved::source_failed: return response_broken("the worker closed the connection inside its response");
+    case Moved::bad_body:
+    case Moved::too_large: return response_broken("the worker's response body is malformed");
+    case Moved::sink_failed: client_left(board::Stage::response_body); return ended(Outcome::Kind::client_gone);
+  }
+  return {};
+}
+
+/// The worker ended the connection before its response was whole.
+Outcome Exchange::worker_ended(board::RetryReason how) const {
+  if (any_response_byte_ || interim_count_ > 0) return response_broken("the worker closed the connection inside its response");
+  Outcome outcome = rejected(502, "the worker closed the connection without an answer", true);
+  outcome.kind = Outcome::Kind::unanswered;
+  outcome.retry = how;
+  // An idle connection that the worker closed is its right, not its fault.
+  if (connection_->reused) outcome.worker_fault = false;
+  return outcome;
+}
+
+Outcome Exchange::response_broken(std::string_view reason) const {
+  if (!download_ || !download_->sent_any()) return rejected(502, reason, true);
+  Outcome outcome = ended(Outcome::Kind::truncated);
+  outcome.worker_fault = true;
+  return outcome;
+}
+
+void Exchange::want_and_set_clock() {
+  Watch& client = session_.stream().watch();
+  Watch& worker = connection_->stream.watch();
+  const auto& listener = session_.listener().timeouts;
+  const auto& pool = pool_config_->timeouts;
+  auto until = base::TimePoint::max();
+  if (!upload_done_ && !upload_failed_) {
+    const bool waits_for_client = upload_at_ == Moved::need_source;
+    (waits_for_client ? client : worker).want |= waits_for_client ? kWantRead : kWantWrite;
+    until = upload_moved_ + (waits_for_client ? listener.body : pool.stall);
+  }
+  if (!interim_unsent_.empty()) {
+    client.want |= kWantWrite;
+    until = std::min(until, worker_moved_ + listener.send);
+  } else if (!download_) {
+    worker.want |= kWantRead;
+    if (upload_done_ || upload_failed_) until = std::min(until, worker_moved_ + pool.response);
+  } else if (download_at_ == Moved::need_sink) {
+    client.want |= kWantWrite;
+    until = std::min(until, worker_moved_ + listener.send);
+  } else {
+    worker.want |= kWantRead;
+    until = std::min(until, worker_moved_ + pool.stall);
+  }
+  thread_.loop().set_deadline(session_.fiber(), until);
+}
+
+std::optional<Outcome> Exchange::check_clocks() {
+  if (!std::exchange(session_.fiber().timed_out, false)) return {};
+  const bool upload_waits = !upload_done_ && !upload_failed_;
+  if (download_) {
+    if (download_at_ == Moved::need_sink) {
+      client_left(board::Stage::response_body);
+      return ended(Outcome::Kind::client_gone);
+    }
+    if (!upload_waits || upload_at_ != Moved::need_source) return response_broken("the worker fell silent inside its response");
+    return ended(Outcome::Kind::truncated);
+  }
+  if (upload_waits && upload_at_ == Moved::need_source) return rejected(408, "the request body did not come in time", false);
+  if (upload_waits) return rejected(504, "the worker stopped taking the request", true);
+  return rejected(504, "the worker did not answer in time", true);
+}
+
+/// After 101: bytes both ways until both sides have ended, each end passed on (RFC 9110 section 7.8).
+Task<Outcome> Exchange::tunnel() {
+  Fiber& fiber = session_.fiber();
+  Watch& client = session_.stream().watch();
+  Watch& worker = connection_->stream.watch();
+  record(response_->status);
+  keep_client_ = false;
+  take_body_from_session();
+  body_plan_ = BodyPlan::streamed;
+  const RelayPlan plan{Framing::until_close, 0, OutFraming::raw, {}};
+  Relay<true> up(session_.stream(), upload_, nullptr, connection_->stream, plan);
+  Relay<false> down(connection_->stream, connection_->in, nullptr, session_.stream(), plan);
+  down.put_first(response_text_.view());
+  for (;;) {
+    const bool up_was_done = up.done();
+    const bool down_was_done = down.done();
+    const Moved up_at = up_was_done ? Moved::done : up.step();
+    const Moved down_at = down_was_done ? Moved::done : down.step();
+    if (!up_was_done && up.done()) connection_->stream.end_sending();
+    if (!down_was_done && down.done()) session_.stream().end_sending();
+    if (up.done() && down.done()) break;
+    if (up_at > Moved::done || down_at > Moved::done || cut_) break;
+    if (up_at == Moved::busy || down_at == Moved::busy) {
+      co_await thread_.loop().yield(fiber);
+      continue;
+    }
+    client.want = (up_at == Moved::need_source ? kWantRead : 0) | (down_at == Moved::need_sink ? kWantWrite : 0);
+    worker.want = (down_at == Moved::need_source ? kWantRead : 0) | (up_at == Moved::need_sink ? kWantWrite : 0);
+    co_await thread_.loop().wait(fiber);
+    client.want = worker.want = 0;
+  }
+  co_return ended(Outcome::Kind::tunnel_over);
+}
+
+}  // namespace drover::proxy

@@ -1,0 +1,153 @@
+// Role: message heads, parsed by Beast's parser on a buffer that we own: fields are views into it, nothing is copied. What the
+//       parser tolerates and a proxy must not (obs-fold, repeated Content-Length, any coding but one "chunked") is refused here.
+// Thread: one proxy thread. Ownership: views live as long as the buffer's bytes stay where they are.
+#pragma once
+
+#include <boost/beast/http/basic_parser.hpp>
+#include <boost/beast/http/field.hpp>
+#include <boost/beast/http/verb.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace drover::proxy {
+
+namespace http = boost::beast::http;
+
+struct Field {
+  http::field id = http::field::unknown;
+  std::string_view name;
+  std::string_view value;
+};
+
+bool equal_ignoring_case(std::string_view a, std::string_view b);
+/// Calls `each` with every element of a comma-separated list, trimmed, empty ones left out.
+template <class Each>
+void for_each_token(std::string_view list, Each each) {
+  while (!list.empty()) {
+    const std::size_t comma = list.find(',');
+    std::string_view token = list.substr(0, comma);
+    list = comma == std::string_view::npos ? std::string_view{} : list.substr(comma + 1);
+    while (!token.empty() && (token.front() == ' ' || token.front() == '\t')) token.remove_prefix(1);
+    while (!token.empty() && (token.back() == ' ' || token.back() == '\t')) token.remove_suffix(1);
+    if (!token.empty()) each(token);
+  }
+}
+
+/// How the end of a body is told (RFC 9112 section 6.3).
+enum class Framing : std::uint8_t { none, length, chunked, until_close };
+
+/// What request and response heads have in common.
+struct Head {
+  static constexpr std::size_t kMaxFields = 128;
+  static constexpr std::size_t kMaxNamed = 16;  ///< fields named by Connection
+
+  int version = 11;
+  Framing framing = Framing::none;
+  std::uint64_t content_length = 0;
+  bool has_content_length = false;
+  bool connection_close = false;
+  bool connection_keep_alive = false;
+  bool connection_upgrade = false;
+  std::array<std::string_view, kMaxNamed> named;  ///< by Connection, to be removed too
+  std::size_t named_count = 0;
+
+  std::span<const Field> fields() const { return {reinterpret_cast<const Field*>(storage_.data()), count_}; }
+  std::size_t count() const { return count_; }
+  void push(const Field& field) { new (storage_.data() + count_++ * sizeof(Field)) Field(field); }
+  const Field* find(http::field id) const;
+  /// Must this field stay on its hop (RFC 9110 section 7.6.1)?
+  bool hop_by_hop(const Field& field) const;
+
+ private:
+  // Raw, so that a head does not cost the clearing of 128 fields.
+  alignas(Field) std::array<std::byte, kMaxFields * sizeof(Field)> storage_;
+  std::size_t count_ = 0;
+};
+
+struct RequestHead : Head {
+  http::verb method = http::verb::unknown;
+  std::string_view method_text;
+  std::string_view target;     ///< as sent
+  std::string_view origin;     ///< the target in origin form: what is forwarded
+  std::string_view host;       ///< Host's value, or the authority of an absolute target
+  bool expect_continue = false;
+  std::string_view upgrade;    ///< protocols asked for; empty: none
+
+  std::string_view path() const { return origin.substr(0, origin.find('?')); }
+  bool idempotent() const;
+  bool wants_keep_alive() const { return version >= 11 ? !connection_close : connection_keep_alive && !connection_close; }
+};
+
+struct ResponseHead : Head {
+  unsigned status = 0;
+  std::string_view reason;
+  bool reusable() const { return version >= 11 ? !connection_close : connection_keep_alive && !connection_close; }
+};
+
+/// Beast's parser, its events put into a head and, for chunked bodies, into pieces of payload and trailer text.
+template <bool isRequest>
+class MessageParser final : public http::basic_parser<isRequest> {
+ public:
+  using HeadType = std::conditional_t<isRequest, RequestHead, ResponseHead>;
+  static constexpr std::size_t kMaxPieces = 32;
+  static constexpr std::size_t kMaxTrailer = 8 * 1024;
+
+  explicit MessageParser(HeadType& head);
+
+  /// Parses one whole head (HeadScan says how long it is). Empty: fine; else the reason it is refused, in plain words.
+  std::string_view parse_head(std::string_view bytes);
+
+  /// Decodes chunked bytes into pieces(). Sets `consumed`. Empty: fine (more may be needed); else the reason it is refused.
+  std::string_view decode(std::string_view bytes, std::size_t& consumed);
+  std::span<const std::string_view> pieces() const { return {pieces_.data(), piece_count_}; }
+  void forget_pieces() { piece_count_ = 0; }
+  bool body_done() const { return finished_; }
+  /// Trailer fields, ready to be sent, without those that may not stand there.
+  const std::string& trailer() const { return trailer_; }
+
+ private:
+  using error_code = boost::beast::error_code;
+  using string_view = boost::beast::string_view;
+
+  void on_request_impl(http::verb method, string_view method_text, string_view target, int version, error_code& ec) override;
+  void on_response_impl(int code, string_view reason, int version, error_code& ec) override;
+  void on_field_impl(http::field id, string_view name, string_view value, error_code& ec) override;
+  void on_header_impl(error_code& ec) override;
+  void on_body_init_impl(boost::optional<std::uint64_t> const& length, error_code& ec) override;
+  std::size_t on_body_impl(string_view body, error_code& ec) override;
+  void on_chunk_header_impl(std::uint64_t size, string_view extensions, error_code& ec) override;
+  std::size_t on_chunk_body_impl(std::uint64_t remain, string_view body, error_code& ec) override;
+  void on_finish_impl(error_code& ec) override;
+
+  void refuse(std::string_view reason, error_code& ec);
+  void take_framing_field(const Field& field, error_code& ec);
+  void take_trailer(const Field& field, error_code& ec);
+
+  HeadType& head_;
+  std::string_view bytes_;  ///< being parsed now: values outside it were unfolded
+  std::string_view refused_;
+  std::array<std::string_view, kMaxPieces> pieces_;
+  std::size_t piece_count_ = 0;
+  std::string trailer_;
+  bool head_done_ = false;
+  bool finished_ = false;
+  bool chunked_ = false;
+};
+
+extern template class MessageParser<true>;
+extern template class MessageParser<false>;
+
+/// The rules a request must keep beyond syntax: version, Host, target, framing. Sets origin, host, framing.
+/// Empty: fine; else the reason for a 400.
+std::string_view check_request(RequestHead& head);
+
+/// Likewise for a response to `method`; sets framing. Else the reason for a 502.
+std::string_view check_response(ResponseHead& head, http::verb method);
+
+}  // namespace drover::proxy

@@ -1,0 +1,172 @@
+#include "proxy/pool_queue.hpp"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace drover::proxy {
+
+namespace {
+
+bool ended_by_worker(const ParkedConnection& connection) {
+  char byte = 0;
+  return ::recv(connection.fd.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+}
+
+struct AdmitContext {
+  PoolQueue* queue;
+  Grant* grant;
+};
+
+}  // namespace
+
+PoolQueue::PoolQueue(const config::Pool& config, std::uint32_t pool, const board::SupervisorBoard& supervisor, const board::ProxyBoard& proxy)
+    : config_(config), pool_(pool), supervisor_(supervisor), proxy_(proxy), parked_(proxy.shape().pools[pool].count) {}
+
+bool PoolQueue::admit(void* context, const balancer::Lease& lease) {
+  auto& asked = *static_cast<AdmitContext*>(context);
+  return asked.queue->admit_bounded(lease, *asked.grant);
+}
+
+/// Under the mutex. An idle connection of any thread, else the right to open one.
+bool PoolQueue::admit_bounded(const balancer::Lease& lease, Grant& grant) {
+  auto& idle = parked(lease.row);
+  while (!idle.empty()) {
+    ParkedConnection connection = std::move(idle.back());
+    idle.pop_back();
+    if (connection.incarnation != lease.incarnation || ended_by_worker(connection)) continue;
+    grant.connection = std::move(connection);
+    return true;
+  }
+  const std::uint32_t most = std::min(config_.concurrency, supervisor_.connection_share(lease.row));
+  grant.permit = Permit::take(proxy_.row(lease.row), most);
+  return static_cast<bool>(grant.permit);
+}
+
+balancer::ClaimResult PoolQueue::try_claim(balancer::Claimer& claimer, const balancer::Avoid& avoid, Grant& grant) {
+  if (!bounded()) return claimer.claim(avoid);
+  AdmitContext context{this, &grant};
+  return claimer.claim(avoid, &PoolQueue::admit, &context);
+}
+
+PoolQueue::Entry PoolQueue::enter(Waiter& waiter, balancer::Claimer& claimer, const balancer::Avoid& avoid, Loop& loop, Fiber& fiber) {
+  const std::lock_guard lock(mutex_);
+  if (line_.empty()) {
+    const auto result = try_claim(claimer, avoid, waiter.grant);
+    if (result.lease) {
+      waiter.grant.lease = *result.lease;
+      waiter.state = Waiter::State::granted;
+      return Entry::granted;
+    }
+    if (result.why == balancer::NoLease::nobody && hopeless_ && supervisor_.expected(pool_) == 0) return Entry::nobody;
+  }
+  if (line_.size() >= config_.queue.max) return Entry::full;
+  waiter.state = Waiter::State::waiting;
+  waiter.ticket = std::make_shared<WakeTicket>(WakeTicket{loop, &fiber});
+  line_.push_back(&waiter);
+  proxy_.pool(pool_).queued.fetch_add(1, std::memory_order_relaxed);
+  return Entry::queued;
+}
+
+Waiter::State PoolQueue::state(const Waiter& waiter) const {
+  const std::lock_guard lock(mutex_);
+  return waiter.state;
+}
+
+void PoolQueue::leave(Waiter& waiter) {
+  const std::lock_guard lock(mutex_);
+  if (waiter.state == Waiter::State::waiting) {
+    std::erase(line_, &waiter);
+    proxy_.pool(pool_).queued.fetch_sub(1, std::memory_order_relaxed);
+    waiter.state = Waiter::State::outside;
+  }
+  if (waiter.ticket) waiter.ticket->fiber = nullptr;
+  waiter.ticket.reset();
+}
+
+void PoolQueue::pop_front() {
+  line_.pop_front();
+  proxy_.pool(pool_).queued.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void PoolQueue::wake(const Waiter& waiter) {
+  waiter.ticket->loop.post([ticket = waiter.ticket] {
+    if (ticket->fiber != nullptr) ticket->loop.wake(*ticket->fiber);
+  });
+}
+
+void PoolQueue::hand(Waiter& waiter, Grant grant) {
+  waiter.grant = std::move(grant);
+  waiter.state = Waiter::State::granted;
+  wake(waiter);
+}
+
+void PoolQueue::give_back(balancer::Claimer& claimer, Grant grant) {
+  const std::lock_guard lock(mutex_);
+  if (!line_.empty() && claimer.transferable(grant.lease)) {
+    Waiter& head = *line_.front();
+    pop_front();
+    hand(head, std::move(grant));
+    return;
+  }
+  claimer.release(grant.lease);
+  if (grant.connection.fd) parked(grant.lease.row).push_back(std::move(grant.connection));
+}
+
+void PoolQueue::retry(balancer::Claimer& claimer) {
+  const std::lock_guard lock(mutex_);
+  retry_locked(claimer);
+}
+
+void PoolQueue::retry_locked(balancer::Claimer& claimer) {
+  while (!line_.empty()) {
+    Grant grant;
+    const auto result = try_claim(claimer, {}, grant);
+    if (!result.lease) return;
+    grant.lease = *result.lease;
+    Waiter& head = *line_.front();
+    pop_front();
+    hand(head, std::move(grant));
+  }
+}
+
+bool PoolQueue::any_open() const {
+  const auto rows = proxy_.shape().pools[pool_];
+  for (std::uint32_t row = rows.first; row < rows.first + rows.count; ++row) {
+    if (!proxy_.gate(row).view().closed) return true;
+  }
+  return false;
+}
+
+void PoolQueue::tick(balancer::Claimer& claimer) {
+  const std::lock_guard lock(mutex_);
+  retry_locked(claimer);
+  const bool nothing = !any_open() && supervisor_.expected(pool_) == 0;
+  while (nothing && hopeless_ && !line_.empty()) {
+    Waiter& head = *line_.front();
+    pop_front();
+    head.state = Waiter::State::hopeless;
+    wake(head);
+  }
+  hopeless_ = nothing;
+}
+
+std::vector<ParkedConnection> PoolQueue::take_expired(base::TimePoint now) {
+  std::vector<ParkedConnection> expired;
+  const std::lock_guard lock(mutex_);
+  for (auto& idle : parked_) {
+    for (auto& connection : idle) {
+      if (now >= connection.idle_until) expired.push_back(std::move(connection));
+    }
+    std::erase_if(idle, [](const ParkedConnection& connection) { return !connection.fd; });
+  }
+  return expired;
+}
+
+void PoolQueue::cut(std::uint32_t row, base::Incarnation incarnation) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(parked(row), [&](const ParkedConnection& connection) { return connection.incarnation == incarnation; });
+}
+
+}  // namespace drover::proxy

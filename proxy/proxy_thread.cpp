@@ -1,0 +1,268 @@
+#include "proxy/proxy_thread.hpp"
+
+#include "proxy/client_session.hpp"
+#include "proxy/exchange.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+
+namespace drover::proxy {
+
+namespace {
+
+constexpr base::Millis kTick{250};
+constexpr base::Millis kPassOver{1000};
+constexpr base::Millis kGentleClose{1000};
+constexpr int kAcceptsPerTurn = 8;
+constexpr std::uint64_t kLeadBeforeRest = 8;  ///< connections: below it an uneven spread costs nothing
+constexpr std::size_t kMaxPassedOver = 8;
+
+std::uint64_t random_seed() {
+  std::uint64_t seed = 0;
+  if (::getrandom(&seed, sizeof seed, 0) != sizeof seed) seed = static_cast<std::uint64_t>(base::Clock::now().time_since_epoch().count());
+  return seed;
+}
+
+std::string peer_text(const sockaddr_storage& address) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (address.ss_family == AF_INET) {
+    ::inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in&>(address).sin_addr, text.data(), text.size());
+  } else if (address.ss_family == AF_INET6) {
+    const auto& six = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+    if (IN6_IS_ADDR_V4MAPPED(&six)) {
+      ::inet_ntop(AF_INET, &six.s6_addr[12], text.data(), text.size());
+    } else {
+      ::inet_ntop(AF_INET6, &six, text.data(), text.size());
+    }
+  }
+  return text.data();
+}
+
+/// Ends our side, waits (bounded) until the worker has ended its own, then gives back what the connection held.
+Detached end_gently(ProxyThread& thread, std::uint32_t pool, Grant grant, WorkerConnectionPtr connection, std::size_t& count) {
+  Fiber fiber;
+  Loop& loop = thread.loop();
+  loop.add(fiber);
+  ++count;
+  Watch& watch = connection->stream.watch();
+  watch.fiber = &fiber;
+  watch.want = kWantRead;
+  watch.readable = true;
+  connection->stream.end_sending();
+  connection->in.clear();
+  connection->in.reserve(Buffer::kSmall);
+  loop.set_deadline(fiber, loop.now() + kGentleClose);
+  while (!fiber.timed_out) {
+    if (!watch.readable) {
+      co_await loop.wait(fiber);
+      continue;
+    }
+    const IoResult got = connection->stream.read(connection->in.tail(), connection->in.room());
+    if (got.what == Io::eof || got.what == Io::failed) break;
+  }
+  loop.remove(fiber);
+  --count;
+  Permit permit = std::move(connection->permit);
+  connection.reset();
+  if (grant.lease.incarnation != 0) {
+    grant.permit = std::move(permit);
+    thread.queue(pool).give_back(thread.claimer(pool), std::move(grant));
+  } else {
+    permit = {};
+    thread.queue(pool).retry(thread.claimer(pool));
+  }
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<ProxyThread>> ProxyThread::create(Shared& shared, std::uint32_t index, int board_changed) {
+  auto loop = Loop::create();
+  if (!loop) return loop.error();
+  return std::unique_ptr<ProxyThread>(new ProxyThread(shared, index, std::move(*loop), board_changed));
+}
+
+ProxyThread::ProxyThread(Shared& shared, std::uint32_t index, std::unique_ptr<Loop> loop, int board_changed)
+    : shared_(shared), index_(index), loop_(std::move(loop)), idle_(shared.board.shape().rows), ids_(random_seed()) {
+  for (std::uint32_t pool = 0; pool < shared_.config.pools.size(); ++pool) {
+    const auto& config = shared_.config.pools[pool];
+    claimers_.emplace_back(shared_.supervisor, shared_.board, pool, *balancer::find_strategy(config.strategy), random_seed());
+    budgets_.emplace_back(config.retry.budget);
+  }
+  board_changed_.fd = board_changed;
+  board_changed_.on_readable = [this] {
+    std::uint64_t drained = 0;
+    [[maybe_unused]] const ssize_t got = ::read(board_changed_.fd, &drained, sizeof drained);
+    for (std::uint32_t pool = 0; pool < claimers_.size(); ++pool) {
+      if (queue(pool).anyone_waiting()) queue(pool).retry(claimer(pool));
+    }
+  };
+  loop_->arm(board_changed_, false);
+  for (std::uint32_t i = 0; i < shared_.listeners.size(); ++i) {
+    Accepting& accepting = accepting_.emplace_back();
+    accepting.listener = i;
+    accepting.callback.fd = shared_.listeners[i];
+    accepting.callback.on_readable = [this, &accepting] { accept_some(accepting); };
+  }
+}
+
+ProxyThread::~ProxyThread() = default;
+
+void ProxyThread::run() {
+  // Here, so that a thread that never runs never holds a client.
+  for (Accepting& accepting : accepting_) loop_->arm(accepting.callback, true);
+  loop_->every(kTick, [this] { tick(); });
+  tick();
+  board::Histogram& turns = thread_tally().loop_turn;
+  loop_->run([&turns](base::Clock::duration turn) {
+    turns.observe(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(turn).count()));
+  });
+}
+
+void ProxyThread::accept_some(Accepting& accepting) {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    if (draining_ || should_rest(accepting.listener)) {
+      accepting.resting = true;
+      loop_->disarm(accepting.callback);
+      return;
+    }
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    base::UniqueFd fd(::accept4(accepting.callback.fd, reinterpret_cast<sockaddr*>(&address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!fd) {
+      // Out of descriptors or memory: the connection stays in the kernel's queue until the next tick.
+      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        accepting.resting = true;
+        loop_->disarm(accepting.callback);
+      }
+      return;
+    }
+    auto& count = shared_.board.client_connections(index_, accepting.listener);
+    count.set(count.get() + 1);
+    ClientSession::start(*this, accepting.listener, std::move(fd), peer_text(address));
+  }
+}
+
+/// Full, or more than a quarter ahead of the mean: then the others accept.
+bool ProxyThread::should_rest(std::uint32_t listener) const {
+  const std::uint32_t threads = shared_.board.shape().threads;
+  std::uint64_t total = 0;
+  for (std::uint32_t t = 0; t < threads; ++t) total += shared_.board.client_connections(t, listener).get();
+  if (total >= shared_.config.listeners[listener].limits.connections) return true;
+  const std::uint64_t mine = shared_.board.client_connections(index_, listener).get();
+  return threads > 1 && mine > kLeadBeforeRest && mine * threads * 4 > total * 5;
+}
+
+void ProxyThread::tick() {
+  const auto now = loop_->now();
+  thread_tally().heartbeat_ns.set(static_cast<std::uint64_t>(now.time_since_epoch().count()));
+  idle_.sweep(now);
+  for (std::uint32_t pool = 0; pool < claimers_.size(); ++pool) {
+    queue(pool).tick(claimer(pool));
+    if (queue(pool).bounded()) sweep_parked(pool);
+  }
+  for (Accepting& accepting : accepting_) {
+    if (!accepting.resting || draining_ || should_rest(accepting.listener)) continue;
+    accepting.resting = false;
+    loop_->arm(accepting.callback, true);
+  }
+  finish_if_drained();
+}
+
+void ProxyThread::sweep_parked(std::uint32_t pool) {
+  for (ParkedConnection& parked : queue(pool).take_expired(loop_->now())) {
+    const balancer::Lease none{};
+    end_gently(*this, pool, Grant{}, std::make_unique<WorkerConnection>(*loop_, std::move(parked.fd), none, std::move(parked.permit)), closing_);
+  }
+}
+
+void ProxyThread::close_gently(std::uint32_t pool, Grant grant, WorkerConnectionPtr connection) {
+  end_gently(*this, pool, std::move(grant), std::move(connection), closing_);
+}
+
+std::string_view ProxyThread::date() {
+  const std::time_t now = std::time(nullptr);
+  if (now != date_second_) {
+    date_second_ = now;
+    std::tm parts{};
+    ::gmtime_r(&now, &parts);
+    std::array<char, 40> text{};
+    const std::size_t length = std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+    date_.assign(text.data(), length);
+  }
+  return date_;
+}
+
+std::uint64_t ProxyThread::unix_ms() const {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
+}
+
+void ProxyThread::make_request_id(std::array<char, 32>& id) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  for (std::size_t half = 0; half < 2; ++half) {
+    std::uint64_t bits = ids_.next();
+    for (std::size_t i = 0; i < 16; ++i, bits >>= 4U) id[half * 16 + i] = kDigits[bits & 15U];
+  }
+}
+
+void ProxyThread::pass_over(const balancer::Lease& lease) {
+  if (refused_.size() >= kMaxPassedOver) refused_.erase(refused_.begin());
+  refused_.push_back(lease);
+  refused_until_ = loop_->now() + kPassOver;
+}
+
+std::span<const balancer::Lease> ProxyThread::passed_over() {
+  if (!refused_.empty() && loop_->now() >= refused_until_) refused_.clear();
+  return refused_;
+}
+
+void ProxyThread::session_started(ClientSession& session) {
+  session.index = sessions_.size();
+  sessions_.push_back(&session);
+}
+
+void ProxyThread::session_ended(ClientSession& session) {
+  ClientSession* last = sessions_.back();
+  sessions_[session.index] = last;
+  last->index = session.index;
+  sessions_.pop_back();
+  auto& count = shared_.board.client_connections(index_, session.listener_index());
+  count.set(count.get() - 1);
+}
+
+void ProxyThread::drain() {
+  loop_->post([this] { begin_drain(); });
+}
+
+void ProxyThread::begin_drain() {
+  draining_ = true;
+  for (Accepting& accepting : accepting_) loop_->disarm(accepting.callback);
+  for (ClientSession* session : sessions_) session->nudge();
+}
+
+void ProxyThread::finish_if_drained() {
+  if (draining_ && sessions_.empty() && closing_ == 0) drained_.store(true, std::memory_order_release);
+}
+
+void ProxyThread::cut(std::uint32_t row, base::Incarnation incarnation) {
+  loop_->post([this, row, incarnation] {
+    idle_.cut(row, incarnation);
+    for (std::uint32_t pool = 0; pool < claimers_.size(); ++pool) {
+      const auto rows = shared_.board.shape().pools[pool];
+      if (row >= rows.first && row < rows.first + rows.count) queue(pool).cut(row, incarnation);
+    }
+    for (Exchange* exchange : exchanges_) {
+      if (exchange->uses(row, incarnation)) exchange->cut();
+    }
+  });
+}
+
+}  // namespace drover::proxy

@@ -1,0 +1,116 @@
+// Role: one thread of the proxy and all that is its own: loop, listeners' accepts, sessions, idle worker connections, claimers, tallies.
+// Thread: its own; start-up and the functions marked so are called from the process's main thread. Ownership: owns its loop and
+//         sessions; borrows the process-wide Shared.
+#pragma once
+
+#include "balancer/claim.hpp"
+#include "balancer/retry_budget.hpp"
+#include "balancer/routes.hpp"
+#include "base/rng.hpp"
+#include "board/proxy_board.hpp"
+#include "board/supervisor_board.hpp"
+#include "config/model.hpp"
+#include "proxy/loop.hpp"
+#include "proxy/pool_queue.hpp"
+#include "proxy/worker_connection.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace drover::proxy {
+
+class ClientSession;
+class Exchange;
+
+/// What all threads of a proxy read, and the queues they share.
+struct Shared {
+  const config::Config& config;
+  const balancer::Routes routes;
+  const board::SupervisorBoard& supervisor;
+  const board::ProxyBoard& board;
+  std::vector<std::unique_ptr<PoolQueue>> queues;  ///< by pool
+  std::vector<int> listeners;                      ///< descriptors, by listener
+};
+
+class ProxyThread {
+ public:
+  static base::Result<std::unique_ptr<ProxyThread>> create(Shared& shared, std::uint32_t index, int board_changed);
+  ~ProxyThread();
+
+  /// The thread's function: until everything is drained after drain(), or for ever.
+  void run();
+  /// From the main thread.
+  void drain();
+  void cut(std::uint32_t row, base::Incarnation incarnation);
+  bool drained() const { return drained_.load(std::memory_order_acquire); }
+
+  // For sessions and exchanges of this thread.
+  Loop& loop() { return *loop_; }
+  const config::Config& config() const { return shared_.config; }
+  const balancer::Routes& routes() const { return shared_.routes; }
+  const board::SupervisorBoard& supervisor_board() const { return shared_.supervisor; }
+  const board::ProxyBoard& board() const { return shared_.board; }
+  balancer::Claimer& claimer(std::uint32_t pool) { return claimers_[pool]; }
+  balancer::RetryBudget& retry_budget(std::uint32_t pool) { return budgets_[pool]; }
+  PoolQueue& queue(std::uint32_t pool) { return *shared_.queues[pool]; }
+  IdleConnections& idle() { return idle_; }
+  board::PoolTally& tally(std::uint32_t pool) { return shared_.board.tally(index_, pool); }
+  board::ThreadTally& thread_tally() { return shared_.board.thread(index_); }
+  bool draining() const { return draining_; }
+  std::string_view date();
+  std::uint64_t unix_ms() const;
+  void make_request_id(std::array<char, 32>& id);
+
+  /// Workers that refused a connection a moment ago: passed over without waiting to be told.
+  void pass_over(const balancer::Lease& lease);
+  std::span<const balancer::Lease> passed_over();
+
+  void session_started(ClientSession& session);
+  void session_ended(ClientSession& session);
+  void exchange_began(Exchange& exchange) { exchanges_.push_back(&exchange); }
+  void exchange_ended(Exchange& exchange) { std::erase(exchanges_, &exchange); }
+  /// Closes a worker's connection so that it has seen the end before its place is free (pools with `concurrency`).
+  void close_gently(std::uint32_t pool, Grant grant, WorkerConnectionPtr connection);
+
+ private:
+  struct Accepting {
+    Loop::Callback callback;
+    std::uint32_t listener = 0;
+    bool resting = false;
+  };
+
+  ProxyThread(Shared& shared, std::uint32_t index, std::unique_ptr<Loop> loop, int board_changed);
+  void accept_some(Accepting& accepting);
+  bool should_rest(std::uint32_t listener) const;
+  void tick();
+  void sweep_parked(std::uint32_t pool);
+  void begin_drain();
+  void finish_if_drained();
+
+  Shared& shared_;
+  std::uint32_t index_;
+  std::unique_ptr<Loop> loop_;
+  Loop::Callback board_changed_;
+  std::deque<Accepting> accepting_;
+  std::deque<balancer::Claimer> claimers_;
+  std::vector<balancer::RetryBudget> budgets_;
+  IdleConnections idle_;
+  std::vector<ClientSession*> sessions_;
+  std::vector<Exchange*> exchanges_;
+  std::size_t closing_ = 0;  ///< connections being closed gently
+  std::vector<balancer::Lease> refused_;
+  base::TimePoint refused_until_{};
+  base::Rng ids_;
+  std::string date_;
+  std::int64_t date_second_ = 0;
+  bool draining_ = false;
+  std::atomic<bool> drained_{false};
+};
+
+}  // namespace drover::proxy

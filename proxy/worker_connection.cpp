@@ -1,0 +1,64 @@
+#include "proxy/worker_connection.hpp"
+
+#include <algorithm>
+
+namespace drover::proxy {
+
+namespace {
+
+constexpr auto kFresh = std::chrono::seconds(1);
+
+bool whole(WorkerConnection& connection, const balancer::Lease& lease, base::TimePoint now) {
+  const Watch& watch = connection.stream.watch();
+  return connection.incarnation == lease.incarnation && !watch.readable && !watch.hangup && now < connection.idle_until;
+}
+
+}  // namespace
+
+Permit Permit::take(board::ProxyRow& row, std::uint32_t most) {
+  std::uint32_t open = row.connections.load(std::memory_order_acquire);
+  while (open < most) {
+    if (row.connections.compare_exchange_weak(open, open + 1, std::memory_order_acq_rel)) return Permit(row);
+  }
+  return {};
+}
+
+void IdleConnections::put(WorkerConnectionPtr connection) {
+  auto& idle = rows_[connection->row];
+  Watch& watch = connection->stream.watch();
+  // A read that filled its buffer to the brim could not tell whether more stood behind it.
+  if (watch.readable && !watch.hangup && connection->stream.quiet()) watch.readable = false;
+  if (idle.size() >= kMaxPerRow || watch.readable) return;
+  connection->in.free();
+  watch.fiber = nullptr;
+  watch.want = 0;
+  idle.push_back(std::move(connection));
+}
+
+WorkerConnectionPtr IdleConnections::take(const balancer::Lease& lease, base::TimePoint now, bool proven) {
+  auto& idle = rows_[lease.row];
+  while (!idle.empty()) {
+    WorkerConnectionPtr connection = std::move(idle.back());
+    idle.pop_back();
+    if (!whole(*connection, lease, now)) continue;
+    if (proven && (now - connection->idle_since >= kFresh || !connection->stream.quiet())) continue;
+    connection->reused = true;
+    return connection;
+  }
+  return nullptr;
+}
+
+void IdleConnections::sweep(base::TimePoint now) {
+  for (auto& idle : rows_) {
+    std::erase_if(idle, [&](const WorkerConnectionPtr& connection) {
+      const Watch& watch = connection->stream.watch();
+      return watch.readable || watch.hangup || now >= connection->idle_until;
+    });
+  }
+}
+
+void IdleConnections::cut(std::uint32_t row, base::Incarnation incarnation) {
+  std::erase_if(rows_[row], [&](const WorkerConnectionPtr& connection) { return connection->incarnation == incarnation; });
+}
+
+}  // namespace drover::proxy
