@@ -22,7 +22,8 @@ enum class SignalOrigin : int { terminal = 1, user = 2 };
 /// QUIT, HUP, USR1, USR2, TTIN, TTOU) and SIGCHLD blocked, so that none is lost before it reads them from its signalfd.
 int run_init(const std::function<int(pid_t init)>& supervisor);
 
-/// For the supervisor: readable when init has ended, which means: kill all now. Error: it has ended already.
+/// For the supervisor: readable when init has ended, which means: kill all now. Error: it has ended already. Before anything is
+/// killed, has_ended() of process_table.hpp must say so too: Asio's waits may come back early.
 base::Result<base::UniqueFd> watch_init(pid_t init);
 
 }  // namespace drover::backends

@@ -151,6 +151,8 @@ Awaitable<ProbeAnswer> ask(State& state) {
     error = head_error;
     if (error || parser->get().result_int() / 100 != 1) break;
   }
+  // A Content-Length beyond the limit: the status is known, a report that large is none.
+  if (error == http::error::body_limit) co_return judge(state.spec, *parser);
   if (error) co_return failed(in_words(state, error, "read"));
   // The body only for a report. It is read up to the limit all the same, since a small server whose answer is cut off complains.
   while (!parser->is_done()) {

@@ -83,10 +83,17 @@ struct ProcessHost::Impl {
     trees.refresh(roots, max_age);
   }
 
-  void watch(ProcessHost& host, Child& child) {
-    child.pidfd->async_wait(Watch::wait_read, [this, &host, life = std::weak_ptr(alive)](const boost::system::error_code& error) {
-      if (!error && !life.expired()) host.reap();
-    });
+  void watch(ProcessHost& host, const ChildKey& key) {
+    const auto told = [this, &host, key, life = std::weak_ptr(alive)](const boost::system::error_code& error) {
+      if (error || life.expired()) return;
+      host.reap();
+      if (life.expired()) return;
+      // A wait can come back for a descriptor that was closed in the same turn. One that is readable and not reaped is being
+      // traced: SIGCHLD comes when the tracer lets go of it.
+      const Child* child = find(key);
+      if (child != nullptr && child->running && !has_ended(child->pidfd->native_handle())) watch(host, key);
+    };
+    children.at(key).pidfd->async_wait(Watch::wait_read, told);
   }
 
   void child_ended(const siginfo_t& info) {
@@ -155,10 +162,10 @@ base::Result<pid_t> ProcessHost::start(const LaunchSpec& spec) {
     child.output->start();
   }
   impl_->by_pid[child.pid] = spec.key;
-  auto& kept = impl_->children[spec.key] = std::move(child);
-  impl_->watch(*this, kept);
+  impl_->children[spec.key] = std::move(child);
+  impl_->watch(*this, spec.key);
   impl_->trees.invalidate();
-  return kept.pid;
+  return launched->pid;
 }
 
 void ProcessHost::signal(const ChildKey& key, int signal) {

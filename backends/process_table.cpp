@@ -115,6 +115,11 @@ std::vector<ProcessRow> descendants_of(const std::vector<ProcessRow>& rows, pid_
   return found;
 }
 
+bool has_ended(int pidfd) {
+  pollfd waiting{pidfd, POLLIN, 0};
+  return poll(&waiting, 1, 0) == 1;
+}
+
 bool signal_process(const ProcessRow& process, int signal) {
   const base::UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, process.pid, 0)));
   if (!pidfd) return false;

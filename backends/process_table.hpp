@@ -29,6 +29,10 @@ std::vector<ProcessRow> scan_processes();
 /// Children, their children and so on, of `root`; without it; dead ones too.
 std::vector<ProcessRow> descendants_of(const std::vector<ProcessRow>& rows, pid_t root);
 
+/// Is the process behind this pidfd dead? To be asked when Asio says that a pidfd is readable: its waits may come back early,
+/// for another descriptor that was closed in the same turn of the loop.
+bool has_ended(int pidfd);
+
 /// false: that life has ended, or may not be signalled.
 bool signal_process(const ProcessRow& process, int signal);
 

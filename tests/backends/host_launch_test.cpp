@@ -1,0 +1,233 @@
+#include "host_support.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace drover::backends::test {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+struct Launch : HostTest {
+  std::filesystem::path folder = make_folder();
+
+  ~Launch() override { std::filesystem::remove_all(folder); }
+
+  static std::filesystem::path make_folder() {
+    std::string name = (std::filesystem::temp_directory_path() / "drover-launch-XXXXXX").string();
+    return mkdtemp(name.data());
+  }
+  std::string file(const std::string& name, const std::string& text, mode_t mode) const {
+    const std::string path = (folder / name).string();
+    std::ofstream(path) << text;
+    chmod(path.c_str(), mode);
+    return path;
+  }
+  std::string failure(const LaunchSpec& what) {
+    const auto pid = host.start(what);
+    EXPECT_FALSE(pid) << "it ran";
+    siginfo_t info{};
+    EXPECT_EQ(waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT), -1) << "the failed child was left unreaped";
+    return pid ? "" : pid.error().message;
+  }
+};
+
+TEST_F(Launch, MissingCommandIsNamedWithTheFix) {
+  EXPECT_THAT(failure(spec({"drover-no-such-command"})),
+              AllOf(HasSubstr("shop.1"), HasSubstr("command not found"), HasSubstr("\"drover-no-such-command\""), HasSubstr("/usr/local/bin:/usr/bin:/bin")));
+  EXPECT_THAT(failure(spec({"/no/such/server"})), AllOf(HasSubstr("command not found"), HasSubstr("\"/no/such/server\"")));
+}
+
+TEST_F(Launch, NotExecutableSaysChmod) {
+  const auto path = file("server.sh", "#!/bin/sh\n", 0644);
+  EXPECT_THAT(failure(spec({path})), HasSubstr("not executable: chmod +x " + path));
+}
+
+TEST_F(Launch, OtherExecFailuresNameTheirFix) {
+  EXPECT_THAT(failure(spec({folder.string()})), HasSubstr("is a folder"));
+  EXPECT_THAT(failure(spec({file("lost", "#!/no/such/interpreter\n", 0755)})), HasSubstr("interpreter"));
+  EXPECT_THAT(failure(spec({file("plain", "echo hello\n", 0755)})), HasSubstr("\"#!"));
+  auto nowhere = spec({"true"});
+  nowhere.dir = "/no/such/folder";
+  EXPECT_THAT(failure(nowhere), AllOf(HasSubstr("can't enter dir \"/no/such/folder\""), HasSubstr("No such file")));
+  EXPECT_THAT(failure(spec({})), HasSubstr("command is empty"));
+}
+
+TEST_F(Launch, UserWithoutRightsIsNamed) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  chmod(folder.c_str(), 0700);
+  auto secret = spec({file("server.sh", "#!/bin/sh\n", 0755)});
+  secret.user = *find_user("nobody");
+  EXPECT_THAT(failure(secret), AllOf(HasSubstr("may not be executed by the pool's user"), HasSubstr("each folder above")));
+}
+
+TEST_F(Launch, UnknownUserIsNamed) {
+  const auto user = find_user("drover-no-such-user");
+  ASSERT_FALSE(user);
+  EXPECT_THAT(user.error().message, AllOf(HasSubstr("drover-no-such-user"), HasSubstr("useradd")));
+}
+
+TEST_F(Launch, PathIsThatOfTheWorker) {
+  file("only-here", "#!/bin/sh\necho found\n", 0755);
+  auto what = spec({"only-here"});
+  what.env = {"PATH=/nowhere:" + folder.string() + ":/usr/bin:/bin"};
+  EXPECT_THAT(output_of(what), ElementsAre("found"));
+}
+
+TEST_F(Launch, EnvironmentIsExactlyTheGivenOne) {
+  setenv("DROVER_TEST_LEAK", "1", 1);
+  auto what = spec({"/usr/bin/env"});
+  what.env = {"A=1", "B=two words", "C="};
+  EXPECT_THAT(output_of(what), ElementsAre("A=1", "B=two words", "C="));
+}
+
+TEST_F(Launch, SignalsAreDefaultAndUnblocked) {
+  sigset_t some;
+  sigset_t before;
+  sigemptyset(&some);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) sigaddset(&some, number);
+  sigprocmask(SIG_BLOCK, &some, &before);
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGHUP, SIG_IGN);
+  const auto lines = output_of(spec({"sed", "-nE", "/^Sig(Blk|Ign|Cgt)/p", "/proc/self/status"}));
+  signal(SIGPIPE, SIG_DFL);
+  signal(SIGHUP, SIG_DFL);
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  EXPECT_THAT(lines, ElementsAre("SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000", "SigCgt:\t0000000000000000"));
+}
+
+TEST_F(Launch, SignalMaskOfTheSupervisorStays) {
+  sigset_t before;
+  sigset_t after;
+  sigprocmask(SIG_SETMASK, nullptr, &before);
+  start(spec({"true"}));
+  sigprocmask(SIG_SETMASK, nullptr, &after);
+  for (int number = 1; number < NSIG; ++number) EXPECT_EQ(sigismember(&before, number), sigismember(&after, number)) << number;
+  EXPECT_TRUE(ended());
+}
+
+TEST_F(Launch, OnlyTheGivenDescriptorsArePassedOn) {
+  const base::UniqueFd leak(open("/dev/zero", O_RDONLY));  // without O_CLOEXEC, as a library might
+  const base::UniqueFd high(fcntl(leak.get(), F_DUPFD, 200));
+  auto what = shell("ls /proc/$$/fd; true");
+  what.descriptors = {{leak.get(), 7}};
+  EXPECT_THAT(output_of(what), ElementsAre("0", "1", "2", "7"));
+}
+
+TEST_F(Launch, DescriptorsMaySwapNumbers) {
+  const base::UniqueFd a(memfd_create("a", MFD_CLOEXEC));
+  const base::UniqueFd b(memfd_create("b", MFD_CLOEXEC));
+  ASSERT_EQ(write(a.get(), "A", 1), 1);
+  ASSERT_EQ(write(b.get(), "B", 1), 1);
+  const std::string from_a = std::to_string(a.get());
+  const std::string from_b = std::to_string(b.get());
+  auto what = python("import os; print(os.pread(" + from_a + ",1,0).decode(), os.pread(" + from_b + ",1,0).decode())");
+  what.descriptors = {{a.get(), b.get()}, {b.get(), a.get()}};
+  EXPECT_THAT(output_of(what), ElementsAre("B A"));
+}
+
+TEST_F(Launch, InputIsEmptyAndFolderAndUmaskHold) {
+  auto what = shell("readlink /proc/self/fd/0; pwd; umask; ps -o pgid= -p $$ | tr -d ' '; echo $$");
+  what.dir = std::filesystem::canonical(folder).string();
+  what.umask = 027;
+  const auto lines = output_of(what);
+  ASSERT_EQ(lines.size(), 5U);
+  EXPECT_EQ(lines[0], "/dev/null");
+  EXPECT_EQ(lines[1], what.dir);
+  EXPECT_EQ(lines[2], "0027");
+  EXPECT_EQ(lines[3], lines[4]) << "not the leader of a group of its own";
+}
+
+TEST_F(Launch, UserAndGroupsAreTaken) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  const auto nobody = find_user("nobody");
+  ASSERT_TRUE(nobody);
+  auto what = spec({"sh", "-c", "grep -E '^(Uid|Gid|Groups)' /proc/self/status; echo open > /dev/stderr"});
+  what.user = *nobody;
+  const auto lines = output_of(what);
+  ASSERT_EQ(lines.size(), 4U);
+  const std::string uid = std::to_string(nobody->uid);
+  EXPECT_EQ(lines[0], "Uid:\t" + uid + "\t" + uid + "\t" + uid + "\t" + uid);
+  EXPECT_THAT(lines[1], HasSubstr(std::to_string(nobody->gid)));
+  EXPECT_THAT(lines[2], Not(HasSubstr("\t0")));
+  EXPECT_EQ(lines[3], "open") << "/dev/stderr can't be opened anew by the worker's user";
+}
+
+TEST_F(Launch, OwnBinaryRunsByDescriptor) {
+  const base::UniqueFd program(open("/bin/echo", O_RDONLY | O_CLOEXEC));
+  auto what = spec({"not-in-any-path", "by", "descriptor"});
+  what.executable = program.get();
+  EXPECT_THAT(output_of(what), ElementsAre("by descriptor"));
+}
+
+TEST_F(Launch, OutputIsInheritedUnlessCaptured) {
+  auto what = spec({"true"});
+  what.capture_output = false;
+  start(what);
+  EXPECT_TRUE(ended());
+  EXPECT_TRUE(host.last_lines(what.key).empty());
+}
+
+TEST_F(Launch, NoDescriptorsLeakInTheSupervisor) {
+  const auto count = [] { return count_descriptors(getpid()).value_or(0); };
+  start(spec({"true"}, 1));
+  ASSERT_TRUE(ended(1));
+  host.forget(key(1));
+  const auto before = count();
+  for (base::Incarnation incarnation = 2; incarnation < 12; ++incarnation) {
+    start(spec({"true"}, incarnation));
+    ASSERT_TRUE(ended(incarnation));
+    host.forget(key(incarnation));
+    EXPECT_FALSE(host.start(spec({"/no/such/server"}, 100)));
+  }
+  EXPECT_EQ(count(), before);
+}
+
+/// The deciding thread's process, killed with -9, takes the worker along: also when the worker changed its user.
+pid_t worker_of_a_killed_supervisor(const LaunchSpec& what) {
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC) != 0) return 0;
+  const base::UniqueFd reader(fds[0]);
+  base::UniqueFd writer(fds[1]);
+  const pid_t supervisor = fork();
+  if (supervisor == 0) {
+    asio::io_context io(1);
+    ProcessHost host(io, {[](const ChildKey&, ExitStatus) {}, nullptr});
+    const auto pid = host.start(what);
+    const pid_t number = pid ? *pid : -1;
+    if (write(writer.get(), &number, sizeof number) != sizeof number) _exit(1);
+    for (;;) pause();
+  }
+  writer.reset();
+  pid_t worker = 0;
+  const bool told = read(reader.get(), &worker, sizeof worker) == sizeof worker;
+  kill(supervisor, SIGKILL);
+  waitpid(supervisor, nullptr, 0);
+  return told ? worker : 0;
+}
+
+TEST_F(Launch, WorkerEndsWithTheSupervisor) {
+  const pid_t worker = worker_of_a_killed_supervisor(spec({"sleep", "1000"}));
+  ASSERT_GT(worker, 0);
+  EXPECT_TRUE(until([&] { return gone(worker); }, 2s));
+}
+
+TEST_F(Launch, WorkerOfAnotherUserEndsWithTheSupervisor) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  auto what = spec({"sleep", "1000"});
+  what.user = *find_user("nobody");
+  const pid_t worker = worker_of_a_killed_supervisor(what);
+  ASSERT_GT(worker, 0);
+  EXPECT_TRUE(until([&] { return gone(worker); }, 2s));
+}
+
+}  // namespace
+}  // namespace drover::backends::test
