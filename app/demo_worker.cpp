@@ -19,6 +19,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -175,7 +176,8 @@ base::Result<Place> place(const DemoWorkerOptions& options) {
   }
   if (!path.empty()) {
     if (path.size() > 107) return base::Error{"a Unix path has at most 107 bytes: " + path};
-    ::unlink(path.c_str());  // of a former life in this slot; a bind on what remains fails with its reason
+    struct stat found {};
+    if (::lstat(path.c_str(), &found) == 0 && S_ISSOCK(found.st_mode)) ::unlink(path.c_str());  // of a former life in this slot
     return Place{"unix:" + path, asio::local::stream_protocol::endpoint(path)};
   }
   error_code failed;
