@@ -42,8 +42,7 @@ class Claimer {
   /// false: full, the gate is left again and the next is tried.
   using Admit = bool (*)(void* context, const Lease& lease);
 
-  Claimer(const board::SupervisorBoard& supervisor, const board::ProxyBoard& proxy, std::uint32_t pool, const Strategy& strategy,
-          std::uint64_t seed);
+  Claimer(const board::SupervisorBoard& supervisor, const board::ProxyBoard& proxy, std::uint32_t pool, const Strategy& strategy, std::uint64_t seed);
 
   ClaimResult claim(const Avoid& avoid, Admit admit = nullptr, void* context = nullptr);
   /// Leaves the gate.

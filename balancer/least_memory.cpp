@@ -9,9 +9,9 @@ namespace drover::balancer {
 
 namespace {
 
-constexpr double kEqual = 1.10;         // scores up to this times the smallest are the same
-constexpr double kShareLimit = 2;       // of an even share, within one figure's age
-constexpr double kNewestWeight = 0.3;   // of the newest growth in the running mean
+constexpr double kEqual = 1.10;        // scores up to this times the smallest are the same
+constexpr double kShareLimit = 2;      // of an even share, within one figure's age
+constexpr double kNewestWeight = 0.3;  // of the newest growth in the running mean
 
 /// Brings the note up to date with the candidate's newest figure.
 LoadNote& refresh(const Candidate& candidate, Turn& turn) {
@@ -69,9 +69,7 @@ double score(const Candidate& candidate, const LoadNote& note, const PoolFacts& 
 }
 
 /// How far beyond its limit one more claim would bring it; 0 or less: within.
-double excess(const LoadNote& note, double even_share) {
-  return note.used + 1 - std::max(1.0, kShareLimit * (note.share + even_share));
-}
+double excess(const LoadNote& note, double even_share) { return note.used + 1 - std::max(1.0, kShareLimit * (note.share + even_share)); }
 
 }  // namespace
 

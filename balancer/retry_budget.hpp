@@ -10,9 +10,9 @@ namespace drover::balancer {
 
 class RetryBudget {
  public:
-  static constexpr double kReserve = 10;           ///< retries that can be spent at once out of nothing
-  static constexpr double kReservePerSecond = 1;   ///< how fast the reserve refills
-  static constexpr double kMaxEarned = 100;        ///< retries that a quiet pool may save up
+  static constexpr double kReserve = 10;          ///< retries that can be spent at once out of nothing
+  static constexpr double kReservePerSecond = 1;  ///< how fast the reserve refills
+  static constexpr double kMaxEarned = 100;       ///< retries that a quiet pool may save up
 
   /// `percent` of requests, as pool.retry.budget; 0: no retry at all.
   explicit RetryBudget(double percent);

@@ -90,8 +90,9 @@ std::optional<std::uint32_t> Routes::match(std::string_view host, std::string_vi
   const std::string_view given = name.text();
   for (const Entry& entry : entries_) {
     const std::size_t length = entry.host.size();
-    const bool host_fits = entry.kind == HostKind::any || (entry.kind == HostKind::exact && equal_but_case(given, entry.host)) ||
-                           (entry.kind == HostKind::suffix && given.size() > length && equal_but_case(given.substr(given.size() - length), entry.host));
+    const bool host_fits =
+        entry.kind == HostKind::any || (entry.kind == HostKind::exact && equal_but_case(given, entry.host)) ||
+        (entry.kind == HostKind::suffix && given.size() > length && equal_but_case(given.substr(given.size() - length), entry.host));
     if (host_fits && covers(entry.path, path)) return entry.pool;
   }
   return std::nullopt;

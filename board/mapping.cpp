@@ -63,7 +63,7 @@ std::string difference(const FirstPage& found, const FirstPage& expected) {
 
 base::Result<Mapping> map_checked(int fd, const FirstPage& expected, Mapping::Access access, const char* name) {
   const auto refuse = [&](const std::string& why) { return base::Error{std::string(name) + " refused: " + why, EPROTO}; };
-  struct stat facts{};
+  struct stat facts {};
   if (::fstat(fd, &facts) != 0) return base::system_error(std::string(name) + ": fstat", errno);
   const int seals = ::fcntl(fd, F_GET_SEALS);
   // An unsealed file could shrink under our feet, and each access beyond its end would be a SIGBUS.

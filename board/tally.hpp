@@ -72,9 +72,9 @@ struct alignas(64) PoolTally {
 
 /// Per thread.
 struct alignas(64) ThreadTally {
-  Count heartbeat_ns;           ///< steady clock, each 250 ms
-  Count claims_after_close;     ///< must stay 0: an enter or transfer that succeeded on a gate seen closed before it
-  Histogram loop_turn;          ///< time from one wait's return to the next wait
+  Count heartbeat_ns;        ///< steady clock, each 250 ms
+  Count claims_after_close;  ///< must stay 0: an enter or transfer that succeeded on a gate seen closed before it
+  Histogram loop_turn;       ///< time from one wait's return to the next wait
 };
 
 }  // namespace drover::board

@@ -54,9 +54,7 @@ class PoolWorld {
   std::uint32_t rows() const { return rows_.count; }
   std::uint64_t claims(std::uint32_t index) const { return board_->row(row(index)).claims.load(); }
   std::uint32_t in_flight(std::uint32_t index) const { return board_->gate(row(index)).view().count; }
-  balancer::Lease lease_of(std::uint32_t index) const {
-    return {row(index), facts_->slot(row(index)), board_->gate(row(index)).view().incarnation};
-  }
+  balancer::Lease lease_of(std::uint32_t index) const { return {row(index), facts_->slot(row(index)), board_->gate(row(index)).view().incarnation}; }
 
   balancer::Claimer& claimer() { return *claimer_; }
   board::SupervisorBoard& facts() { return *facts_; }

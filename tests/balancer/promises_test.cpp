@@ -221,15 +221,38 @@ TEST_F(LeastMemory, OneUnknownAmongKnown_IsServedLikeTheSmallest) {
 TEST_F(LeastMemory, GrowthSinceTheFigureCounts) {
   pool.come_all(4);
   figures({100, 100, 100, 100});
-  serve(400);                      // a hundred each …
-  figures({200, 200, 200, 200});  // … cost a mebibyte a claim
-  serve(4);
-  figures({200, 250, 400, 400});
-  const auto served = serve(150);
-  // The smallest catches up with the second long before its allowance ends.
-  EXPECT_GT(served[1], 25);
-  EXPECT_LT(served[0], 76);
-  EXPECT_EQ(served[2] + served[3], 150 - served[0] - served[1]);
+  serve(400);                         // a hundred each …
+  figures({1100, 1100, 1100, 1100});  // … cost ten mebibytes a claim
+  figures({1100, 1200, 1300, 1400});
+  const auto served = serve(200);
+  // By the figures alone the last two would get nothing until the next; by what a claim costs all end near 1750.
+  EXPECT_NEAR(served[0], 65, 15);
+  EXPECT_NEAR(served[1], 55, 15);
+  EXPECT_NEAR(served[2], 45, 15);
+  EXPECT_NEAR(served[3], 35, 15);
+}
+
+TEST(LeastMemoryNotes, ANewLifeInheritsNothing) {
+  std::vector<LoadNote> notes(1);
+  base::Rng rng(1);
+  Turn turn{0, &rng, notes};
+  Candidate worker{.slot = 1, .incarnation = 1, .memory_bytes = 100 * kMiB, .load_epoch = 1};
+  propose_least_memory({&worker, 1}, turn);
+  worker.memory_bytes = 200 * kMiB;
+  worker.load_epoch = 2;
+  worker.claims = 100;
+  propose_least_memory({&worker, 1}, turn);
+  EXPECT_TRUE(notes[0].growth_known);
+  EXPECT_NEAR(notes[0].growth_per_claim, static_cast<double>(kMiB), 1);
+
+  worker.incarnation = 2;
+  worker.claims = 0;
+  worker.memory_bytes = 500 * kMiB;
+  worker.load_epoch = 3;
+  propose_least_memory({&worker, 1}, turn);
+  EXPECT_FALSE(notes[0].growth_known);
+  EXPECT_EQ(notes[0].memory_bytes, 500 * kMiB);
+  EXPECT_EQ(notes[0].claims_at_figure, 0U);
 }
 
 TEST_F(LeastMemory, NewLifeStartsWithoutTheOldOnesNote) {

@@ -267,7 +267,7 @@ TEST(ProxyBoard, TalliesCostNoMemoryUntilUsed) {
   const std::vector<std::uint32_t> workers(64, 2);
   auto board = ProxyBoard::create(make_shape(workers, 16, 1));
   ASSERT_TRUE(board);
-  struct stat facts{};
+  struct stat facts {};
   ASSERT_EQ(::fstat(board->fd(), &facts), 0);
   EXPECT_GT(facts.st_size, 16 << 20);
   EXPECT_LT(facts.st_blocks * 512, 256 << 10);

@@ -13,8 +13,8 @@ using test::Explorer;
 using test::SteppedWord;
 
 struct Model {
-  base::Incarnation open = 0;                // 0: closed
-  std::map<base::Incarnation, int> inside;   // by what the scripts were told
+  base::Incarnation open = 0;               // 0: closed
+  std::map<base::Incarnation, int> inside;  // by what the scripts were told
   std::string wrong;
 };
 

@@ -145,12 +145,12 @@ TEST_F(ControlPipe, WrongForm_IsAnErrorAndLeaksNoDescriptor) {
   const std::array<std::uint32_t, 5> words{2, 0, 0, 0, 0};
   const std::array<std::uint32_t, 4> promises_two{1, 0, 0, 2};
   const std::size_t before = open_descriptors();
-  send_raw(words.data(), 3, 0);                    // too short
-  send_raw(words.data(), sizeof words, 0);         // too long
-  send_raw(words.data(), 16, 1);                   // one descriptor nobody announced
-  send_raw(promises_two.data(), 16, 0);            // announced and not there
-  send_raw(promises_two.data(), 16, 1);            // one of two
-  send_raw(words.data(), 3, 3);                    // too short, with descriptors
+  send_raw(words.data(), 3, 0);             // too short
+  send_raw(words.data(), sizeof words, 0);  // too long
+  send_raw(words.data(), 16, 1);            // one descriptor nobody announced
+  send_raw(promises_two.data(), 16, 0);     // announced and not there
+  send_raw(promises_two.data(), 16, 1);     // one of two
+  send_raw(words.data(), 3, 3);             // too short, with descriptors
   for (int i = 0; i < 6; ++i) {
     const auto received = receive(proxy.get());
     ASSERT_FALSE(received) << "message " << i;
