@@ -1,0 +1,183 @@
+#include "backends/board_writer.hpp"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <limits>
+
+namespace drover::backends {
+
+base::Result<BoardWriter> BoardWriter::create(const config::Config& config) {
+  std::vector<std::uint32_t> workers;
+  for (const config::Pool& pool : config.pools) workers.push_back(pool.workers);
+  board::Shape shape = board::make_shape(workers, config.proxy.threads, static_cast<std::uint32_t>(config.listeners.size()));
+  auto made = board::SupervisorBoard::create(shape);
+  if (!made) return made.error();
+  return BoardWriter(std::move(*made), std::move(shape), config);
+}
+
+BoardWriter::BoardWriter(board::SupervisorBoard board, board::Shape shape, const config::Config& config)
+    : board_(std::move(board)), shape_(std::move(shape)), config_(&config), rows_(shape_.rows) {
+  for (const config::Pool& pool : config.pools) totals_.emplace_back(pool.workers);
+  traffic_.pools.resize(config.pools.size());
+}
+
+void BoardWriter::beat(base::TimePoint now) {
+  board_.beat(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now.time_since_epoch()).count()));
+}
+
+void BoardWriter::add(const board::ProxyBoard& proxy, std::vector<int> wakeups) {
+  proxies_.push_back({&proxy, std::move(wakeups)});
+  for (std::uint32_t row = 0; row < rows_.size(); ++row) {
+    if (rows_[row].open) proxy.gate(row).open(rows_[row].incarnation);
+  }
+}
+
+void BoardWriter::remove(const board::ProxyBoard& proxy) {
+  const auto found = std::ranges::find(proxies_, &proxy, &LiveProxy::board);
+  if (found == proxies_.end()) return;
+  for (std::uint32_t row = 0; row < rows_.size(); ++row) {
+    if (rows_[row].use != Use::free) count(proxy, row);
+  }
+  board::fold(proxy, traffic_);
+  proxies_.erase(found);
+}
+
+/// Adds what a row of one proxy's board has counted to its slot's base.
+void BoardWriter::count(const board::ProxyBoard& proxy, std::uint32_t row) {
+  const base::SlotId id = rows_[row].id;
+  SlotTotals& totals = totals_[id.pool][id.slot - 1];
+  totals.requests += proxy.row(row).claims.load(std::memory_order_acquire);
+  totals.errors += proxy.row(row).errors.load(std::memory_order_acquire);
+}
+
+std::optional<std::uint32_t> BoardWriter::take_row(base::SlotId id, base::Incarnation incarnation, const board::EndpointAddress& endpoint) {
+  sweep();
+  const board::PoolRows range = shape_.pools[id.pool];
+  std::optional<std::uint32_t> chosen;
+  for (std::uint32_t row = range.first; row < range.first + range.count && !chosen; ++row) {
+    if (rows_[row].use == Use::free) chosen = row;
+  }
+  for (std::uint32_t row = range.first; row < range.first + range.count && !chosen; ++row) {
+    if (rows_[row].use != Use::resting || in_flight(row) != 0) continue;  // only idle connections are still counted there
+    free(row);
+    chosen = row;
+  }
+  if (!chosen) return std::nullopt;
+  rows_[*chosen] = {Use::taken, id, incarnation, false};
+  for (const LiveProxy& proxy : proxies_) {
+    proxy.board->row(*chosen).claims.store(0, std::memory_order_relaxed);
+    proxy.board->row(*chosen).errors.store(0, std::memory_order_relaxed);
+  }
+  const std::uint32_t limit = config_->pools[id.pool].concurrency;
+  board_.write_connection_share(*chosen, limit == 0 ? std::numeric_limits<std::uint32_t>::max() : limit);
+  board_.write_row(*chosen, {id.slot, incarnation, endpoint});
+  return chosen;
+}
+
+void BoardWriter::open(std::uint32_t row) {
+  rows_[row].open = true;
+  for (const LiveProxy& proxy : proxies_) proxy.board->gate(row).open(rows_[row].incarnation);
+  changed();
+}
+
+void BoardWriter::close(std::uint32_t row) {
+  if (!rows_[row].open) return;
+  for (const LiveProxy& proxy : proxies_) proxy.board->gate(row).close();
+  rows_[row].open = false;
+  changed();
+}
+
+void BoardWriter::release(std::uint32_t row) {
+  close(row);
+  if (rows_[row].use == Use::taken) rows_[row].use = Use::resting;
+  if (quiet(row)) free(row);
+}
+
+bool BoardWriter::quiet(std::uint32_t row) const { return in_flight(row) == 0 && connections(row) == 0; }
+
+void BoardWriter::free(std::uint32_t row) {
+  for (const LiveProxy& proxy : proxies_) count(*proxy.board, row);
+  rows_[row] = {};
+  board_.clear_row(row);
+}
+
+bool BoardWriter::sweep() {
+  bool left = false;
+  for (std::uint32_t row = 0; row < rows_.size(); ++row) {
+    if (rows_[row].use != Use::resting) continue;
+    if (quiet(row)) {
+      free(row);
+    } else {
+      left = true;
+    }
+  }
+  return left;
+}
+
+void BoardWriter::write_load(std::uint32_t row, std::uint64_t memory_bytes) { board_.write_load(row, memory_bytes); }
+
+void BoardWriter::write_expected(std::uint32_t pool, std::uint32_t workers) {
+  if (board_.expected(pool) == workers) return;
+  board_.write_expected(pool, workers);
+  changed();
+}
+
+/// The epoch says it to threads that look, the eventfds to those that sleep.
+void BoardWriter::changed() {
+  board_.bump_epoch();
+  for (const LiveProxy& proxy : proxies_) {
+    for (const int fd : proxy.wakeups) ::eventfd_write(fd, 1);
+  }
+}
+
+std::uint32_t BoardWriter::in_flight(std::uint32_t row) const {
+  std::uint32_t sum = 0;
+  for (const LiveProxy& proxy : proxies_) sum += proxy.board->gate(row).view().count;
+  return sum;
+}
+
+std::uint32_t BoardWriter::connections(std::uint32_t row) const {
+  std::uint32_t sum = 0;
+  for (const LiveProxy& proxy : proxies_) sum += proxy.board->row(row).connections.load(std::memory_order_acquire);
+  return sum;
+}
+
+BoardWriter::SlotTotals BoardWriter::slot_totals(base::SlotId id) const {
+  SlotTotals out = totals_[id.pool][id.slot - 1];
+  const board::PoolRows range = shape_.pools[id.pool];
+  for (std::uint32_t row = range.first; row < range.first + range.count; ++row) {
+    if (rows_[row].use == Use::free || rows_[row].id != id) continue;
+    for (const LiveProxy& proxy : proxies_) {
+      out.requests += proxy.board->row(row).claims.load(std::memory_order_acquire);
+      out.errors += proxy.board->row(row).errors.load(std::memory_order_acquire);
+    }
+  }
+  return out;
+}
+
+BoardWriter::PoolFigures BoardWriter::pool_figures(std::uint32_t pool) const {
+  PoolFigures out;
+  for (const LiveProxy& proxy : proxies_) {
+    out.position = proxy.board->pool(pool).position.load(std::memory_order_relaxed);
+    out.queued += proxy.board->pool(pool).queued.load(std::memory_order_relaxed);
+  }
+  return out;
+}
+
+std::uint64_t BoardWriter::client_connections(std::uint32_t listener) const {
+  std::uint64_t sum = 0;
+  for (const LiveProxy& proxy : proxies_) {
+    for (std::uint32_t thread = 0; thread < shape_.threads; ++thread) sum += proxy.board->client_connections(thread, listener).get();
+  }
+  return sum;
+}
+
+board::Totals BoardWriter::traffic() const {
+  board::Totals out = traffic_;
+  for (const LiveProxy& proxy : proxies_) board::fold(*proxy.board, out);
+  return out;
+}
+
+}  // namespace drover::backends

@@ -1,0 +1,130 @@
+// Role: the supervisor's glue: listening sockets, the proxy, the pools, signals, sampling and the order of start and stop.
+//       What is decided is decided in pool_control.hpp; this carries time and events to it.
+// Thread: one, the deciding one, that runs `io`. No signal that it reads may be unblocked in any thread: make it (or run under
+//         init, which blocks them) before the log or any other thread is started. Ownership: owns all it makes; borrows `io`.
+#pragma once
+
+#include "backends/board_writer.hpp"
+#include "backends/endpoint.hpp"
+#include "backends/pool_runner.hpp"
+#include "backends/ports.hpp"
+#include "backends/process_host.hpp"
+#include "backends/proxy_keeper.hpp"
+#include "backends/status.hpp"
+#include "backends/worker_launch.hpp"
+#include "base/result.hpp"
+#include "base/unique_fd.hpp"
+#include "config/model.hpp"
+
+#include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include <sys/signalfd.h>
+
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace drover::backends {
+
+struct SupervisorOptions {
+  int executable = -1;  ///< this binary, opened at start; stays the caller's
+  pid_t init = 0;       ///< the process above that forwards signals; 0: none
+  bool is_root = false;
+};
+
+struct SupervisorHooks {
+  std::function<void()> first_ready;             ///< proxy ready and every pool has an eligible worker, for the first time
+  std::function<void(int exit_code)> stopped;    ///< nothing is left but the admin: once
+};
+
+class Supervisor {
+ public:
+  Supervisor(boost::asio::io_context& io, config::Config config, SupervisorOptions options, SupervisorHooks hooks);
+  ~Supervisor();
+  Supervisor(const Supervisor&) = delete;
+
+  /// Binds listeners and admin, starts the proxy and all workers. Error: a port in use, a user that does not exist …: exit 1.
+  base::Result<void> start();
+  /// The bound admin socket, once; none: `[admin] listen = "off"`.
+  std::optional<base::UniqueFd> take_admin_socket();
+
+  ClusterStatus status() const;
+  /// Graceful; `forced`: everything is killed now.
+  void request_stop(bool forced);
+  /// One signal as the loop reads it (public so that a test can send one without a process of its own).
+  void on_signal(const signalfd_siginfo& info);
+
+ private:
+  using Executor = boost::asio::io_context::executor_type;
+  using Timer = boost::asio::basic_waitable_timer<base::Clock, boost::asio::wait_traits<base::Clock>, Executor>;
+  using Descriptor = boost::asio::posix::basic_stream_descriptor<Executor>;
+  enum class Phase : std::uint8_t { idle, serving, draining, stopping_workers, stopping_proxy, stopped };
+
+  base::Result<void> watch_signals();
+  base::Result<void> bind_all();
+  base::Result<void> make_pools(std::optional<gid_t> proxy_group);
+  base::Result<void> make_proxy(std::optional<Credentials> user);
+  base::Result<std::optional<Credentials>> proxy_user() const;
+
+  void read_signals();
+  void stop_signal(const signalfd_siginfo& info);
+  void wait_init();
+  void child_exited(const ChildKey& key, ExitStatus status);
+  void child_stopped(const ChildKey& key, bool stopped);
+
+  void plan();            ///< sets the control timer to whatever comes next
+  void control_turn();
+  void second_turn();
+  void check_ready();
+  bool ready() const;
+  bool all_stopped() const;
+
+  void drained();
+  void stop_workers();
+  void stop_proxy();
+  void force();
+  void finish();
+  void init_gone();
+
+  boost::asio::io_context& io_;
+  config::Config config_;
+  SupervisorOptions options_;
+  SupervisorHooks hooks_;
+  Phase phase_ = Phase::idle;
+  base::TimePoint started_;
+  double start_time_;
+
+  Descriptor signals_;
+  Descriptor init_;
+  std::optional<BoardWriter> boards_;
+  std::optional<RuntimeDir> runtime_dir_;
+  std::vector<Listening> listeners_;
+  std::vector<ListenerStatus> listener_names_;
+  std::optional<Listening> admin_;
+  std::string admin_address_;
+  base::UniqueFd config_fd_;
+  ProcessHost host_;
+  Ports ports_;
+  std::optional<Services> services_;
+  std::deque<PoolRunner> pools_;
+  std::optional<ProxyKeeper> proxy_;
+
+  Timer control_;
+  Timer second_;
+  Timer stop_timer_;  ///< of the present phase of the stop
+  std::optional<base::TimePoint> planned_;
+  bool planning_ = false;  ///< a plan() is queued in the loop
+  bool was_ready_ = false;
+  bool forced_ = false;
+  int exit_code_ = 0;
+  std::uint32_t interrupts_ = 0;
+  std::optional<base::TimePoint> stop_by_;
+  base::TimePoint beat_;
+  board::HistogramTotals turns_;
+};
+
+}  // namespace drover::backends

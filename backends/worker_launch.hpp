@@ -1,0 +1,71 @@
+// Role: from a pool's config to what one worker is started with: its endpoint, command line and environment.
+// Thread: supervisor's deciding thread. Ownership: a runtime folder for Unix sockets is made at start and removed at the end.
+#pragma once
+
+#include "backends/process_host.hpp"
+#include "base/result.hpp"
+#include "base/units.hpp"
+#include "board/supervisor_board.hpp"
+#include "config/model.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace drover::backends {
+
+/// Where one incarnation is told to listen.
+struct WorkerEndpoint {
+  board::EndpointAddress address;
+  std::uint16_t port = 0;   ///< tcp
+  std::string socket_path;  ///< unix
+  std::string text;         ///< "127.0.0.1:20001", "unix:/path"
+};
+
+/// drover's own environment without what would mislead a child: NOTIFY_SOCKET, WATCHDOG_*, LISTEN_*, and the worker names of a
+/// drover above this one.
+std::vector<std::string> base_environment();
+
+/// What all workers of one pool have in common, looked up once before any is started.
+class WorkerLaunch {
+ public:
+  /// Error: no such user.
+  static base::Result<WorkerLaunch> create(const config::Pool& pool, std::vector<std::string> base_env, int own_executable, bool is_root);
+
+  /// Error: a ${…} without a value.
+  base::Result<LaunchSpec> spec(const ChildKey& key, const WorkerEndpoint& endpoint) const;
+  const std::optional<Credentials>& user() const { return user_; }
+
+ private:
+  explicit WorkerLaunch(const config::Pool& pool) : pool_(&pool) {}
+
+  const config::Pool* pool_;
+  std::vector<std::string> base_env_;
+  int own_executable_ = -1;
+  std::optional<Credentials> user_;
+};
+
+/// Private folders for workers' Unix sockets. Started as root: the folder of a pool belongs to the pool's user and may be entered
+/// by the proxy's group; otherwise all is drover's own, mode 0700.
+class RuntimeDir {
+ public:
+  static base::Result<RuntimeDir> create(std::optional<gid_t> proxy_group);
+  RuntimeDir(RuntimeDir&& other) noexcept;
+  RuntimeDir& operator=(RuntimeDir&&) = delete;
+  ~RuntimeDir();
+
+  base::Result<void> add_pool(const config::Pool& pool, const std::optional<Credentials>& user);
+  std::string socket_path(const config::Pool& pool, std::uint32_t slot, base::Incarnation incarnation) const;
+  /// Lets the proxy connect: its group, 0660.
+  base::Result<void> share_socket(const std::string& path) const;
+
+ private:
+  RuntimeDir() = default;
+
+  std::string path_;
+  std::optional<gid_t> proxy_group_;
+  std::vector<std::string> pools_;
+};
+
+}  // namespace drover::backends
