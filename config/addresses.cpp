@@ -75,7 +75,9 @@ Read<Bind> read_bind(std::string_view text) {
   if (text.find("://") != std::string_view::npos) {
     return Complaint{quoted(text) + " is a URL, not an address", forms};
   }
-  if (is_number(text)) return Complaint{quoted(text) + " has no host", "write " + quoted("127.0.0.1:" + std::string(text)) + ", or " + quoted(":" + std::string(text)) + " for all addresses"};
+  if (is_number(text))
+    return Complaint{quoted(text) + " has no host",
+                     "write " + quoted("127.0.0.1:" + std::string(text)) + ", or " + quoted(":" + std::string(text)) + " for all addresses"};
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return Complaint{quoted(text) + " has no port", "write " + quoted(std::string(text) + ":3000")};
   const auto port = read_port(text.substr(colon + 1));

@@ -35,7 +35,8 @@ base::Result<void> walk(std::string_view text, Plain plain, Named named) {
     if (end == std::string_view::npos) return base::Error{"\"$" + base::printable(text, 40) + "\" has no end: '}' is missing (\"$$\" is a dollar)"};
     const std::string_view name = text.substr(1, end - 1);
     if (!is_name(name)) {
-      return base::Error{"\"${" + base::printable(name, 40) + "}\" names no variable: letters, digits and '_' between '{' and '}' (\"$$\" is a dollar)"};
+      return base::Error{"\"${" + base::printable(name, 40) +
+                         "}\" names no variable: letters, digits and '_' between '{' and '}' (\"$$\" is a dollar)"};
     }
     if (auto result = named(name); !result) return result;
     text.remove_prefix(end + 1);
@@ -64,7 +65,10 @@ base::Result<std::vector<std::string>> names_in(std::string_view text) {
     names.emplace_back(name);
     return {};
   };
-  if (auto walked = walk(text, [](std::string_view) {}, named); !walked) return walked.error();
+  if (auto walked = walk(
+          text, [](std::string_view) {}, named);
+      !walked)
+    return walked.error();
   return names;
 }
 

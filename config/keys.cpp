@@ -25,10 +25,8 @@ void put(std::optional<Millis>& field, const Value& v) { field = v.word ? std::n
 void put(std::optional<Bytes>& field, const Value& v) { field = v.word ? std::nullopt : std::optional(v.bytes); }
 void put(std::optional<Bind>& field, const Value& v) { field = v.word ? std::nullopt : std::optional(v.bind); }
 template <class T>
-  requires std::integral<T> || std::is_enum_v<T>
-void put(T& field, const Value& v) {
-  field = static_cast<T>(v.integer);
-}
+requires std::integral<T> || std::is_enum_v<T>
+void put(T& field, const Value& v) { field = static_cast<T>(v.integer); }
 
 template <class>
 struct Split;
@@ -78,13 +76,16 @@ std::span<const Key> as_span() {
 
 // clang-format off
 constexpr std::array kCluster{
-  Key{"ports", Type::ports, R"("20000-29999")", "where workers' ports are taken from; should lie outside the kernel's ephemeral range", set<&Cluster::ports>},
+  Key{"ports", Type::ports, R"("20000-29999")",
+      "where workers' ports are taken from; should lie outside the kernel's ephemeral range", set<&Cluster::ports>},
   Key{"shutdown", Type::duration, R"("25s")", "whole graceful stop, at most", set<&Cluster::shutdown>, kMayBeZero},
 };
 
 constexpr std::array kAdmin{
   Key{"listen", Type::bind, R"("127.0.0.1:9180")", "/metrics, /livez, /readyz and /status; \"off\" to close", set<&Admin::listen>, {}, "off"},
-  Key{"socket", Type::path, "", "the command line's Unix socket, mode 0600; default: /run/drover/drover.sock as root, else drover.sock in $XDG_RUNTIME_DIR or /tmp/drover-UID", set<&Admin::socket>},
+  Key{"socket", Type::path, "",
+      "the command line's Unix socket, mode 0600; default: /run/drover/drover.sock as root, else drover.sock in $XDG_RUNTIME_DIR or /tmp/drover-UID",
+      set<&Admin::socket>},
   later("token_file", "lets the TCP side change things"),
 };
 
@@ -143,14 +144,17 @@ constexpr std::array kHealth{
   Key{"timeout", Type::duration, R"("2s")", "of one probe", set<&Pool::Health::timeout>, kPositive},
   Key{"rise", Type::integer, "2", "passed probes until a failing worker gets work again", set<&Pool::Health::rise>, {1, 1000}},
   Key{"fall", Type::integer, "3", "failed probes until a worker gets no new work", set<&Pool::Health::fall>, {1, 1000}},
-  Key{"restart_after", Type::duration, R"("60s")", "failing that long: replaced; \"off\": never", set<&Pool::Health::restart_after>, kPositive, "off"},
+  Key{"restart_after", Type::duration, R"("60s")",
+      "failing that long: replaced; \"off\": never", set<&Pool::Health::restart_after>, kPositive, "off"},
 };
 constexpr Section kHealthSection{"", "probes of running workers", as_span<kHealth>};
 
 constexpr std::array kRestart{
-  Key{"delay", Type::duration, R"("1s")", "before a dead worker is started again; doubles (jitter 10%) while it keeps dying young or by itself", set<&Pool::Restart::delay>, kTick},
+  Key{"delay", Type::duration, R"("1s")",
+      "before a dead worker is started again; doubles (jitter 10%) while it keeps dying young or by itself", set<&Pool::Restart::delay>, kTick},
   Key{"max_delay", Type::duration, R"("30s")", "the delay's end", set<&Pool::Restart::max_delay>, kTick},
-  Key{"max", Type::integer, "10", "deaths before ready or young `within` which the slot is failed; 0: no limit", set<&Pool::Restart::max>, {0, 1'000'000}},
+  Key{"max", Type::integer, "10",
+      "deaths before ready or young `within` which the slot is failed; 0: no limit", set<&Pool::Restart::max>, {0, 1'000'000}},
   Key{"within", Type::duration, R"("10m")", "window of `max`", set<&Pool::Restart::within>, kPositive},
   Key{"young", Type::duration, R"("10s")", "a death that soon after ready counts", set<&Pool::Restart::young>, kMayBeZero},
   Key{"give_up", Type::flag, "false", "a failed slot is not retried; drover exits 1 when all pools have failed", set<&Pool::Restart::give_up>},
@@ -196,7 +200,9 @@ constexpr std::array kQueue{
 constexpr Section kQueueSection{"", "requests that wait for a worker", as_span<kQueue>};
 
 constexpr std::array kPool{
-  Key{"command", Type::command, "", "program and arguments; ${PORT}, ${HOST}, ${SOCKET}, ${WORKER}, ${ENV_NAME}; \"$$\" is a dollar; \"drover\" is this very executable", set<&Pool::command>},
+  Key{"command", Type::command, "",
+      "program and arguments; ${PORT}, ${HOST}, ${SOCKET}, ${WORKER}, ${ENV_NAME}; \"$$\" is a dollar; \"drover\" is this very executable",
+      set<&Pool::command>},
   Key{"dir", Type::folder, "", "folder to start in", set<&Pool::dir>},
   Key{"user", Type::text, "", "user to run as, when started as root", set<&Pool::user>},
   Key{"env", Type::environment, "", "environment variables; ${…} as in command", set<&Pool::env>},

@@ -15,25 +15,25 @@
 namespace drover::config {
 
 enum class Type : std::uint8_t {
-  text,        ///< any string
-  path,        ///< absolute path of a file
-  folder,      ///< path of a folder, relative to drover's own
-  url_path,    ///< "/health"
-  host,        ///< "*", "*.example.org", "example.org"
-  choice,      ///< one of `choices`
-  duration,    ///< "500ms", "30s", "10m", "12h"
-  bytes,       ///< "8KiB", "400MiB", "1GiB"
-  percent,     ///< "80%"
+  text,      ///< any string
+  path,      ///< absolute path of a file
+  folder,    ///< path of a folder, relative to drover's own
+  url_path,  ///< "/health"
+  host,      ///< "*", "*.example.org", "example.org"
+  choice,    ///< one of `choices`
+  duration,  ///< "500ms", "30s", "10m", "12h"
+  bytes,     ///< "8KiB", "400MiB", "1GiB"
+  percent,   ///< "80%"
   integer,
-  flag,        ///< true, false
-  command,     ///< list of strings, not empty
-  environment, ///< table of strings
-  statuses,    ///< list of HTTP status codes
-  ports,       ///< "20000-29999"
-  bind,        ///< "host:port", ":port", "[::1]:port", "unix:/path"
-  signal,      ///< "TERM"
-  umask,       ///< "022"
-  table,       ///< of `fields`
+  flag,         ///< true, false
+  command,      ///< list of strings, not empty
+  environment,  ///< table of strings
+  statuses,     ///< list of HTTP status codes
+  ports,        ///< "20000-29999"
+  bind,         ///< "host:port", ":port", "[::1]:port", "unix:/path"
+  signal,       ///< "TERM"
+  umask,        ///< "022"
+  table,        ///< of `fields`
 };
 
 /// A value as read; which member counts is the Type's matter.
@@ -81,9 +81,9 @@ struct Key {
   Range range{};
   std::string_view word{};  ///< "auto", "off" or "unlimited": accepted in the place of a value
   std::span<const Choice> choices{};
-  const Section* fields = nullptr;           ///< of a table
-  void* (*inner)(void* target) = nullptr;    ///< a table's own struct
-  bool later = false;                        ///< known, refused as "not yet"
+  const Section* fields = nullptr;         ///< of a table
+  void* (*inner)(void* target) = nullptr;  ///< a table's own struct
+  bool later = false;                      ///< known, refused as "not yet"
 };
 
 /// Sections that may stand at the top of the file, in the order of the documentation. `listener` and `pool` hold one table

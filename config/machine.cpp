@@ -91,7 +91,8 @@ void MachineCheck::pool(const Pool& pool) {
 void MachineCheck::user(const std::string& key, const std::string& name, bool needed) {
   const auto uid = find_uid(name);
   if (!uid) {
-    mistake(key, "user: there is no user " + quoted(name) + " on this machine", "create it (useradd --system " + base::printable(name, 40) + "), or name another");
+    mistake(key, "user: there is no user " + quoted(name) + " on this machine",
+            "create it (useradd --system " + base::printable(name, 40) + "), or name another");
   } else if (needed && *uid != ::geteuid() && !may_change_user()) {
     mistake(key, "user: only root can start workers as " + quoted(name), "start drover as root, or take the line out");
   }

@@ -144,7 +144,8 @@ void Assembly::check_ready(const Node& pool) {
 
 void Assembly::routes(const Entry& entry) {
   if (entry.value.kind != Node::Kind::list) {
-    return reader_.mistake(entry.value.place, std::string("routes are a list of tables, not ") + kind_text(entry.value.kind), "write [[route]], with two brackets");
+    return reader_.mistake(entry.value.place, std::string("routes are a list of tables, not ") + kind_text(entry.value.kind),
+                           "write [[route]], with two brackets");
   }
   for (std::size_t i = 0; i < entry.value.entries.size(); ++i) one_route(entry.value.entries[i].value, i);
 }
@@ -162,7 +163,7 @@ void Assembly::one_route(const Node& node, std::size_t position) {
     if (each.name == "pool") note.pool = each.value.text;
   }
   note.misread = std::any_of(mistakes_.begin() + static_cast<std::ptrdiff_t>(before), mistakes_.end(),
-                                   [](const Mistake& each) { return !each.what.starts_with("unknown key"); });
+                             [](const Mistake& each) { return !each.what.starts_with("unknown key"); });
   notes_.push_back(std::move(note));
 }
 

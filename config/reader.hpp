@@ -17,8 +17,7 @@ namespace drover::config {
 
 class Reader {
  public:
-  Reader(std::vector<Mistake>& mistakes, std::map<std::string, Place>& places, unsigned cpus)
-      : mistakes_(mistakes), places_(places), cpus_(cpus) {}
+  Reader(std::vector<Mistake>& mistakes, std::map<std::string, Place>& places, unsigned cpus) : mistakes_(mistakes), places_(places), cpus_(cpus) {}
 
   /// Reads `table` into `target` (the section's struct); keys that are not given get their defaults. `path`: "pool.shop".
   /// `shown`: "[pool.shop]".

@@ -105,7 +105,8 @@ std::optional<Value> Reader::command_value(const Key& key, const Node& node, con
     return std::nullopt;
   }
   if (node.entries.empty() || node.entries.size() > kMaxArguments) {
-    complain(key, node, node.entries.empty() ? "is an empty list" : "has more than 1024 parts", "a program and its arguments, like [\"php\", \"-S\", \"127.0.0.1:${PORT}\"]");
+    complain(key, node, node.entries.empty() ? "is an empty list" : "has more than 1024 parts",
+             "a program and its arguments, like [\"php\", \"-S\", \"127.0.0.1:${PORT}\"]");
     return std::nullopt;
   }
   Value value;

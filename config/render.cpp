@@ -48,7 +48,8 @@ Shown show(std::string_view line, std::uint32_t column) {
       const std::string piece = base::printable(line.substr(at, step));
       shown.line += piece;
       // A tab is repeated, so that both lines are as wide wherever the tab stops are.
-      if (characters + 1 < column) shown.indent += piece == "\t" ? "\t" : std::string(utf8_step(line.substr(at)) > 0 && piece.size() == step ? 1 : piece.size(), ' ');
+      if (characters + 1 < column)
+        shown.indent += piece == "\t" ? "\t" : std::string(utf8_step(line.substr(at)) > 0 && piece.size() == step ? 1 : piece.size(), ' ');
     }
     at += step;
   }

@@ -30,9 +30,7 @@ class Validator {
            });
   }
   bool given(const std::string& name) const { return config_.places.contains(name); }
-  void mistake(Place place, std::string what, std::string hint) {
-    mistakes_.push_back({place.line, place.column, std::move(what), std::move(hint)});
-  }
+  void mistake(Place place, std::string what, std::string hint) { mistakes_.push_back({place.line, place.column, std::move(what), std::move(hint)}); }
   /// The one of two keys that was given; the second if both were.
   Place either(const std::string& first, const std::string& second) const { return place_of(config_, given(second) ? second : first); }
 
@@ -106,7 +104,8 @@ void Validator::listeners() {
   } else if (config_.listeners.empty() && clean("listener")) {
     mistake(place_of(config_, "listener"), "[listener] is empty", "write [listener.web], or take it out for one on 127.0.0.1:3000");
   }
-  if (config_.listeners.size() > kMaxListeners) mistake(place_of(config_, "listener"), "more than 64 listeners", "run a second drover with a file of its own");
+  if (config_.listeners.size() > kMaxListeners)
+    mistake(place_of(config_, "listener"), "more than 64 listeners", "run a second drover with a file of its own");
   for (const Listener& each : config_.listeners) {
     const std::string path = "listener." + each.name + ".limits.";
     if (!clean(path + "target") || !clean(path + "head") || each.limits.target <= each.limits.head) continue;
@@ -154,8 +153,10 @@ void Validator::routes(const std::vector<RouteNote>& notes) {
     if (note.misread) continue;
     const auto [first, fresh] = seen.try_emplace({note.route.host, note.route.path}, place_of(config_, note.name));
     if (fresh) continue;
-    mistake(place_of(config_, note.name), "host " + quoted(note.route.host) + " path " + quoted(note.route.path) + " is already routed in line " +
-            std::to_string(first->second.line), "one route for each host and path");
+    mistake(
+        place_of(config_, note.name),
+        "host " + quoted(note.route.host) + " path " + quoted(note.route.path) + " is already routed in line " + std::to_string(first->second.line),
+        "one route for each host and path");
   }
   std::set<std::uint32_t> reached;
   for (const Route& each : config_.routes) reached.insert(each.pool);
@@ -168,11 +169,13 @@ void Validator::routes(const std::vector<RouteNote>& notes) {
 
 void Validator::route(const RouteNote& note) {
   if (note.route.path.find('?') != std::string::npos) {
-    mistake(place_of(config_, note.name + ".path"), "path: " + quoted(note.route.path) + " has a query", "routes look at the path alone: end it before the '?'");
+    mistake(place_of(config_, note.name + ".path"), "path: " + quoted(note.route.path) + " has a query",
+            "routes look at the path alone: end it before the '?'");
   }
   Route route = note.route;
   if (note.pool.empty()) {
-    if (!given(note.name + ".pool") && config_.pools.size() != 1) mistake(place_of(config_, note.name), "this route has no pool", "pool = one of: " + pool_names());
+    if (!given(note.name + ".pool") && config_.pools.size() != 1)
+      mistake(place_of(config_, note.name), "this route has no pool", "pool = one of: " + pool_names());
   } else {
     std::vector<std::string_view> names;
     for (const Pool& pool : config_.pools) names.push_back(pool.name);
@@ -196,7 +199,8 @@ void Validator::no_route() {
 }
 
 /// One text with ${…}: its syntax, and names that the endpoint leaves without a value.
-void check_text(const Pool& pool, const char* key, const std::string& text, Place place, std::vector<Mistake>& mistakes, std::set<std::string>& used) {
+void check_text(const Pool& pool, const char* key, const std::string& text, Place place, std::vector<Mistake>& mistakes,
+                std::set<std::string>& used) {
   const auto names = names_in(text);
   if (!names) {
     mistakes.push_back({place.line, place.column, std::string(key) + ": " + names.error().message, ""});
@@ -205,9 +209,11 @@ void check_text(const Pool& pool, const char* key, const std::string& text, Plac
   for (const std::string& name : *names) {
     used.insert(name);
     if (name == "SOCKET" && pool.endpoint == Endpoint::tcp) {
-      mistakes.push_back({place.line, place.column, std::string(key) + ": \"${SOCKET}\" has no value on a tcp endpoint", "use ${PORT}, or add endpoint = \"unix\""});
+      mistakes.push_back(
+          {place.line, place.column, std::string(key) + ": \"${SOCKET}\" has no value on a tcp endpoint", "use ${PORT}, or add endpoint = \"unix\""});
     } else if (name == "PORT" && pool.endpoint == Endpoint::unix_path) {
-      mistakes.push_back({place.line, place.column, std::string(key) + ": \"${PORT}\" has no value on a unix endpoint", "use ${SOCKET}, or take endpoint = \"unix\" out"});
+      mistakes.push_back({place.line, place.column, std::string(key) + ": \"${PORT}\" has no value on a unix endpoint",
+                          "use ${SOCKET}, or take endpoint = \"unix\" out"});
     }
   }
 }

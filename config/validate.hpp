@@ -12,8 +12,8 @@ namespace drover::config {
 /// A route as read, before its pool is known.
 struct RouteNote {
   Route route;
-  std::string name;  ///< "route.0": its places stand under it
-  std::string pool;  ///< "" = not given
+  std::string name;      ///< "route.0": its places stand under it
+  std::string pool;      ///< "" = not given
   bool misread = false;  ///< has a mistake of its own: not compared with others, or one mistake would make two
 };
 

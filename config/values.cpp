@@ -50,19 +50,20 @@ struct Slip {
   std::string_view written;
   std::string_view meant;
 };
-constexpr std::array kDurationSlips{Slip{"sec", "s"},   Slip{"secs", "s"}, Slip{"seconds", "s"}, Slip{"second", "s"},      Slip{"S", "s"},  Slip{"min", "m"},
-                                    Slip{"mins", "m"},  Slip{"M", "m"},    Slip{"minutes", "m"}, Slip{"minute", "m"},      Slip{"hr", "h"}, Slip{"hour", "h"},
-                                    Slip{"hours", "h"}, Slip{"H", "h"},    Slip{"msec", "ms"},   Slip{"milliseconds", "ms"}};
-constexpr std::array kByteSlips{Slip{"K", "KiB"},  Slip{"k", "KiB"},  Slip{"KB", "KiB"}, Slip{"kB", "KiB"}, Slip{"kb", "KiB"}, Slip{"kib", "KiB"},
-                                Slip{"M", "MiB"},  Slip{"m", "MiB"},  Slip{"MB", "MiB"}, Slip{"mb", "MiB"}, Slip{"mib", "MiB"}, Slip{"G", "GiB"},
-                                Slip{"g", "GiB"},  Slip{"GB", "GiB"}, Slip{"gb", "GiB"}, Slip{"gib", "GiB"}, Slip{"T", "TiB"}, Slip{"TB", "TiB"},
-                                Slip{"b", "B"},    Slip{"bytes", "B"}, Slip{"byte", "B"}};
+constexpr std::array kDurationSlips{Slip{"sec", "s"},     Slip{"secs", "s"},   Slip{"seconds", "s"}, Slip{"second", "s"},
+                                    Slip{"S", "s"},       Slip{"min", "m"},    Slip{"mins", "m"},    Slip{"M", "m"},
+                                    Slip{"minutes", "m"}, Slip{"minute", "m"}, Slip{"hr", "h"},      Slip{"hour", "h"},
+                                    Slip{"hours", "h"},   Slip{"H", "h"},      Slip{"msec", "ms"},   Slip{"milliseconds", "ms"}};
+constexpr std::array kByteSlips{Slip{"K", "KiB"}, Slip{"k", "KiB"},   Slip{"KB", "KiB"}, Slip{"kB", "KiB"},  Slip{"kb", "KiB"},  Slip{"kib", "KiB"},
+                                Slip{"M", "MiB"}, Slip{"m", "MiB"},   Slip{"MB", "MiB"}, Slip{"mb", "MiB"},  Slip{"mib", "MiB"}, Slip{"G", "GiB"},
+                                Slip{"g", "GiB"}, Slip{"GB", "GiB"},  Slip{"gb", "GiB"}, Slip{"gib", "GiB"}, Slip{"T", "TiB"},   Slip{"TB", "TiB"},
+                                Slip{"b", "B"},   Slip{"bytes", "B"}, Slip{"byte", "B"}};
 
 struct Measure {
-  const char* noun;      ///< "a duration"
-  const char* units;     ///< for messages
+  const char* noun;   ///< "a duration"
+  const char* units;  ///< for messages
   const char* example;
-  const char* usual;     ///< the unit proposed when none is written
+  const char* usual;  ///< the unit proposed when none is written
 };
 constexpr Measure kDuration{"a duration", "ms, s, m, h", "\"30s\"", "s"};
 constexpr Measure kSize{"a size", "B, KiB, MiB, GiB, TiB", "\"500MiB\"", "KiB"};

@@ -1,6 +1,7 @@
 // What is taken, and what it means.
 #include "config/keys.hpp"
 #include "config/parse.hpp"
+#include "config/tree.hpp"
 #include "test_files.hpp"
 
 #include <gmock/gmock.h>
@@ -136,7 +137,8 @@ TEST(Everything, Routes) {
 }
 
 TEST(Parse, KeepsTheOrderOfTheFile) {
-  const Config config = good("[pool.zebra]\ncommand = [\"a\"]\n[pool.ant]\ncommand = [\"a\"]\n[[route]]\npool = \"ant\"\n[[route]]\npath = \"/z\"\npool = \"zebra\"\n");
+  const Config config =
+      good("[pool.zebra]\ncommand = [\"a\"]\n[pool.ant]\ncommand = [\"a\"]\n[[route]]\npool = \"ant\"\n[[route]]\npath = \"/z\"\npool = \"zebra\"\n");
   EXPECT_EQ(config.pools[0].name, "zebra");
   EXPECT_EQ(config.pools[1].name, "ant");
   EXPECT_EQ(config.routes[0].pool, 1U);
@@ -204,6 +206,8 @@ TEST(KeyTable, DeclaresEachKeyOnceWithHelpAndASetter) {
       EXPECT_THAT(seen, testing::Not(testing::Contains(key.name)));
       seen.push_back(key.name);
       EXPECT_FALSE(key.help.empty()) << key.name;
+      EXPECT_TRUE(key.fallback.empty() || parse_tree("a = " + std::string(key.fallback))) << key.name;
+      EXPECT_EQ(key.fallback.find('\n'), std::string_view::npos) << key.name;
       if (key.fields != nullptr) self(self, *key.fields);
       EXPECT_EQ(key.fields != nullptr, key.inner != nullptr) << key.name;
       EXPECT_EQ(key.type == Type::choice, !key.choices.empty()) << key.name;

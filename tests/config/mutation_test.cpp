@@ -11,8 +11,9 @@
 namespace drover::config {
 namespace {
 
-constexpr std::array<std::string_view, 24> kPieces{"[",      "]",      "[[",      "{",     "}",    "=",   "\"",  "'''", "\"\"\"", "#",          "\n", ".",
-                                                   "\\u0000", "${",    "}",       "9999999999999999999", "-1", "inf", "1979-05-27", "\xff", ",", "auto", "$$", "[pool.x]\n"};
+constexpr std::array<std::string_view, 24> kPieces{"[",      "]",   "[[",         "{",    "}",       "=",    "\"", "'''",
+                                                   "\"\"\"", "#",   "\n",         ".",    "\\u0000", "${",   "}",  "9999999999999999999",
+                                                   "-1",     "inf", "1979-05-27", "\xff", ",",       "auto", "$$", "[pool.x]\n"};
 
 std::string mutate(std::string text, base::Rng& rng) {
   const std::uint64_t rounds = 1 + rng.below(4);

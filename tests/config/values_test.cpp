@@ -1,7 +1,7 @@
 // Units, addresses, variables.
+#include "config/values.hpp"
 #include "config/expand.hpp"
 #include "config/utf8.hpp"
-#include "config/values.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -20,7 +20,8 @@ TEST(Duration, TakesEachUnit) {
 }
 
 TEST(Duration, RefusesWhatHasNoClearMeaning) {
-  for (const char* text : {"", "s", "5", "5x", "-5s", "+5s", ".5s", "5.s", "1e3s", "5 s", "5ss", "0x5s", "nan", "infs", "1,5s", "99999999999999999999s"}) {
+  for (const char* text :
+       {"", "s", "5", "5x", "-5s", "+5s", ".5s", "5.s", "1e3s", "5 s", "5ss", "0x5s", "nan", "infs", "1,5s", "99999999999999999999s"}) {
     EXPECT_FALSE(read_duration(text)) << text;
   }
 }
@@ -63,8 +64,8 @@ TEST(Address, TakesEachForm) {
 }
 
 TEST(Address, RefusesTheRest) {
-  for (const char* text : {"", ":", "a", "a:", "a:b", "a:-1", "a:65536", "[]:80", "[::1]", "[::1:80", "::1]:80", "1.2.3:80", "1.2.3.4.5:80", "unix:", "unix:a",
-                           "a..b:80", "a b:80", "ä:80"}) {
+  for (const char* text : {"", ":", "a", "a:", "a:b", "a:-1", "a:65536", "[]:80", "[::1]", "[::1:80", "::1]:80", "1.2.3:80", "1.2.3.4.5:80",
+                           "unix:", "unix:a", "a..b:80", "a b:80", "ä:80"}) {
     EXPECT_FALSE(read_bind(text)) << text;
   }
   EXPECT_FALSE(read_bind("unix:/" + std::string(107, 'a')));
@@ -117,7 +118,8 @@ TEST(Expand, FillsInNamesAndNothingElse) {
 }
 
 TEST(Expand, RefusesUnknownNamesAndBrokenForms) {
-  for (const char* text : {"${X}", "${", "${PORT", "${}", "${PORT }", "${PORT:-1}", "${1A}", "${${PORT}}"}) EXPECT_FALSE(expand(text, lookup)) << text;
+  for (const char* text : {"${X}", "${", "${PORT", "${}", "${PORT }", "${PORT:-1}", "${1A}", "${${PORT}}"})
+    EXPECT_FALSE(expand(text, lookup)) << text;
 }
 
 TEST(Expand, DoesNotExpandWhatItFilledIn) {

@@ -1,0 +1,88 @@
+#include "admin/catalogue.hpp"
+
+#include <array>
+#include <cstddef>
+
+namespace drover::admin {
+
+namespace {
+
+using enum MetricType;
+
+// clang-format off
+constexpr std::array kCatalogue{
+  MetricInfo{Metric::requests, "drover_requests_total", counter, "", "pool,method,code",
+      "Exchanges answered to clients, by pool, method class and status code."},
+  MetricInfo{Metric::request_duration, "drover_request_duration_seconds", histogram, "seconds", "pool",
+      "From a request's whole head to its answer's last byte."},
+  MetricInfo{Metric::in_flight, "drover_in_flight", gauge, "", "pool", "Exchanges that hold a worker now."},
+  MetricInfo{Metric::queue_length, "drover_queue_length", gauge, "", "pool", "Requests that wait for a worker now."},
+  MetricInfo{Metric::queue_wait, "drover_queue_wait_seconds", histogram, "seconds", "pool", "How long requests waited for a worker."},
+  MetricInfo{Metric::queue_rejected, "drover_queue_rejected_total", counter, "", "pool,reason",
+      "Requests answered 503 for want of a worker: queue full, wait expired, nobody to hope for."},
+  MetricInfo{Metric::retries, "drover_retries_total", counter, "", "pool,reason",
+      "Further tries of a request on another connection or worker, by what ended the one before."},
+  MetricInfo{Metric::client_connections, "drover_client_connections", gauge, "", "listener", "Open connections from clients."},
+  MetricInfo{Metric::client_disconnects, "drover_client_disconnects_total", counter, "", "pool,stage",
+      "Clients that left before they had their whole answer, by stage."},
+  MetricInfo{Metric::responses_truncated, "drover_responses_truncated_total", counter, "", "pool",
+      "Answers begun and then cut, so that the client sees it."},
+  MetricInfo{Metric::worker_up, "drover_worker_up", gauge, "", "pool,worker", "1: runs, is ready and does not fail its probes."},
+  MetricInfo{Metric::worker_state, "drover_worker_state", gauge, "", "pool,worker,state",
+      "1 for the lifecycle state that the worker is in, 0 for the others."},
+  MetricInfo{Metric::worker_in_flight, "drover_worker_in_flight", gauge, "", "pool,worker", "Exchanges that hold this worker now."},
+  MetricInfo{Metric::worker_requests, "drover_worker_requests_total", counter, "", "pool,worker",
+      "Exchanges given to this slot, all its incarnations."},
+  MetricInfo{Metric::worker_errors, "drover_worker_errors_total", counter, "", "pool,worker",
+      "Exchanges that the worker broke: refused, reset, bad framing, timeout."},
+  MetricInfo{Metric::worker_memory, "drover_worker_memory_bytes", gauge, "bytes", "pool,worker",
+      "Memory of the worker and its descendants, by its own report if it makes one, else sampled."},
+  MetricInfo{Metric::worker_cpu, "drover_worker_cpu_seconds_total", counter, "seconds", "pool,worker",
+      "CPU time of the slot's processes and their descendants."},
+  MetricInfo{Metric::worker_open_fds, "drover_worker_open_fds", gauge, "", "pool,worker", "Open file descriptors of the worker and its descendants."},
+  MetricInfo{Metric::worker_restarts, "drover_worker_restarts_total", counter, "", "pool,worker", "Starts of the slot after the first."},
+  MetricInfo{Metric::worker_exits, "drover_worker_exits_total", counter, "", "pool,worker,reason",
+      "Ends of the slot's processes, by exit code or signal."},
+  MetricInfo{Metric::worker_start_time, "drover_worker_start_time_seconds", gauge, "seconds", "pool,worker",
+      "Start of the present incarnation, Unix time."},
+  MetricInfo{Metric::worker_start_duration, "drover_worker_start_duration_seconds", histogram, "seconds", "pool",
+      "From a worker's start to its being ready."},
+  MetricInfo{Metric::pool_workers, "drover_pool_workers", gauge, "", "pool,state", "Workers of the pool by lifecycle state."},
+  MetricInfo{Metric::pool_workers_desired, "drover_pool_workers_desired", gauge, "", "pool", "Workers that the pool should have."},
+  MetricInfo{Metric::workers_created, "drover_workers_created_total", counter, "", "", "Workers started."},
+  MetricInfo{Metric::workers_died, "drover_workers_died_total", counter, "", "", "Workers that ended without being told to."},
+  MetricInfo{Metric::workers_restarted, "drover_workers_restarted_total", counter, "", "", "Workers started in the place of one that ended."},
+  MetricInfo{Metric::health_checks, "drover_health_checks_total", counter, "", "", "Probes of running workers."},
+  MetricInfo{Metric::proxy_restarts, "drover_proxy_restarts_total", counter, "", "", "Proxies started in the place of one that died or hung."},
+  MetricInfo{Metric::claims_after_close, "drover_claims_after_close_total", counter, "", "",
+      "Claims or lease transfers that succeeded on a closed gate. Anything but 0 is a bug in drover."},
+  MetricInfo{Metric::loop_turn, "drover_loop_turn_seconds", histogram, "seconds", "role",
+      "Time that one turn of an event loop takes, by role (proxy, supervisor)."},
+  MetricInfo{Metric::supervisor_heartbeat_age, "drover_supervisor_heartbeat_age_seconds", gauge, "seconds", "",
+      "Time since the supervisor's last sign of life."},
+  MetricInfo{Metric::config_last_reload_successful, "drover_config_last_reload_successful", gauge, "", "",
+      "1: the configuration read last is the one in use."},
+  MetricInfo{Metric::build_info, "drover_build_info", gauge, "", "version,compiler", "Always 1; its labels name this build."},
+  MetricInfo{Metric::process_cpu, "process_cpu_seconds_total", counter, "seconds", "", "User and system CPU time of the supervisor."},
+  MetricInfo{Metric::process_resident_memory, "process_resident_memory_bytes", gauge, "bytes", "", "Resident memory of the supervisor."},
+  MetricInfo{Metric::process_virtual_memory, "process_virtual_memory_bytes", gauge, "bytes", "", "Virtual memory of the supervisor."},
+  MetricInfo{Metric::process_open_fds, "process_open_fds", gauge, "", "", "Open file descriptors of the supervisor."},
+  MetricInfo{Metric::process_max_fds, "process_max_fds", gauge, "", "", "Most file descriptors that the supervisor may open."},
+  MetricInfo{Metric::process_start_time, "process_start_time_seconds", gauge, "seconds", "", "Start of the supervisor, Unix time."},
+};
+// clang-format on
+
+constexpr bool in_order() {
+  for (std::size_t i = 0; i < kCatalogue.size(); ++i) {
+    if (static_cast<std::size_t>(kCatalogue[i].metric) != i) return false;
+  }
+  return kCatalogue.size() == static_cast<std::size_t>(Metric::process_start_time) + 1;
+}
+static_assert(in_order());
+
+}  // namespace
+
+std::span<const MetricInfo> catalogue() { return kCatalogue; }
+const MetricInfo& info(Metric metric) { return kCatalogue[static_cast<std::size_t>(metric)]; }
+
+}  // namespace drover::admin

@@ -1,0 +1,70 @@
+// Role: the metric catalogue: every metric declared once, with type, unit, labels and help. Exposition uses it; reference
+//       documentation is made from it.
+// Thread: any; constant. Ownership: static data.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace drover::admin {
+
+enum class Metric : std::uint8_t {
+  requests,
+  request_duration,
+  in_flight,
+  queue_length,
+  queue_wait,
+  queue_rejected,
+  retries,
+  client_connections,
+  client_disconnects,
+  responses_truncated,
+  worker_up,
+  worker_state,
+  worker_in_flight,
+  worker_requests,
+  worker_errors,
+  worker_memory,
+  worker_cpu,
+  worker_open_fds,
+  worker_restarts,
+  worker_exits,
+  worker_start_time,
+  worker_start_duration,
+  pool_workers,
+  pool_workers_desired,
+  workers_created,
+  workers_died,
+  workers_restarted,
+  health_checks,
+  proxy_restarts,
+  claims_after_close,
+  loop_turn,
+  supervisor_heartbeat_age,
+  config_last_reload_successful,
+  build_info,
+  process_cpu,
+  process_resident_memory,
+  process_virtual_memory,
+  process_open_fds,
+  process_max_fds,
+  process_start_time,
+};
+
+enum class MetricType : std::uint8_t { counter, gauge, histogram };
+
+struct MetricInfo {
+  Metric metric;
+  std::string_view name;
+  MetricType type;
+  std::string_view unit;    ///< "seconds", "bytes", "" = pieces
+  std::string_view labels;  ///< comma-separated
+  std::string_view help;
+};
+
+/// In the order of the enumeration.
+std::span<const MetricInfo> catalogue();
+const MetricInfo& info(Metric metric);
+
+}  // namespace drover::admin

@@ -1,0 +1,109 @@
+#include "admin/status_json.hpp"
+
+#include "base/text.hpp"
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+
+#include <cmath>
+
+namespace drover::admin {
+
+namespace {
+
+namespace json = boost::json;
+
+/// Thousandths are enough, and a figure that is none becomes 0: JSON has no word for it.
+double rounded(double value) { return std::isfinite(value) ? std::round(value * 1000) / 1000 : 0; }
+
+/// Text that may come from a worker or a file's name.
+json::string text(const std::string& value) { return json::string(base::printable(value)); }
+
+json::object worker_json(const std::string& pool, const backends::WorkerStatus& worker) {
+  json::object exits;
+  for (const auto& [reason, count] : worker.exits) exits[reason] = count;
+  return {{"slot", worker.slot},
+          {"name", pool + "." + std::to_string(worker.slot)},
+          {"incarnation", worker.incarnation},
+          {"pid", worker.pid},
+          {"lifecycle", backends::to_text(worker.lifecycle)},
+          {"health", backends::to_text(worker.health)},
+          {"intent", backends::to_text(worker.intent)},
+          {"eligible", worker.eligible},
+          {"endpoint", text(worker.endpoint)},
+          {"uptime", rounded(worker.uptime_seconds)},
+          {"start_time", rounded(worker.start_time)},
+          {"requests", worker.requests},
+          {"errors", worker.errors},
+          {"in_flight", worker.in_flight},
+          {"restarts", worker.restarts},
+          {"exits", std::move(exits)},
+          {"memory", json::object{{"bytes", worker.memory_bytes}, {"source", text(worker.memory_source)}}},
+          {"cpu", rounded(worker.cpu_percent)},
+          {"cpu_seconds", rounded(worker.cpu_seconds)},
+          {"open_fds", worker.open_fds},
+          {"note", text(worker.note)}};
+}
+
+json::object pool_json(const backends::PoolStatus& pool) {
+  json::array workers;
+  for (const backends::WorkerStatus& each : pool.workers) workers.push_back(worker_json(pool.name, each));
+  return {{"name", pool.name},           {"strategy", pool.strategy},         {"position", pool.position},    {"desired", pool.desired},
+          {"in_flight", pool.in_flight}, {"queue_length", pool.queue_length}, {"workers", std::move(workers)}};
+}
+
+/// `errors`: exchanges answered with 5xx, and answers that were cut.
+json::object totals_json(const backends::ClusterStatus& status) {
+  std::uint64_t requests = 0;
+  std::uint64_t errors = 0;
+  for (const board::PoolTotals& pool : status.traffic.pools) {
+    errors += pool.truncated;
+    for (const auto& by_code : pool.requests) {
+      for (std::size_t i = 0; i < by_code.size(); ++i) {
+        requests += by_code[i];
+        errors += board::kFirstCode + i >= 500 ? by_code[i] : 0;
+      }
+    }
+  }
+  return {{"requests", requests},
+          {"errors", errors},
+          {"created", status.created},
+          {"died", status.died},
+          {"restarted", status.restarted},
+          {"health_checks", status.health_checks},
+          {"proxy_restarts", status.proxy_restarts}};
+}
+
+}  // namespace
+
+std::string status_json(const backends::ClusterStatus& status) {
+  json::array proxies;
+  for (const backends::ProxyStatus& each : status.proxies) {
+    proxies.push_back(json::object{{"pid", each.pid}, {"threads", each.threads}, {"ready", each.ready}});
+  }
+  json::array listeners;
+  for (const backends::ListenerStatus& each : status.listeners) {
+    listeners.push_back(json::object{{"name", each.name}, {"address", text(each.address)}, {"connections", each.connections}});
+  }
+  json::array pools;
+  for (const backends::PoolStatus& each : status.pools) pools.push_back(pool_json(each));
+  json::array degraded;
+  for (const std::string& each : status.degraded) degraded.push_back(text(each));
+  const json::object all{{"pid", status.pid},
+                         {"supervisor", status.supervisor},
+                         {"version", base::version()},
+                         {"uptime", rounded(status.uptime_seconds)},
+                         {"start_time", rounded(status.start_time)},
+                         {"stopping", status.stopping},
+                         {"ready", status.ready},
+                         {"admin_address", text(status.admin_address)},
+                         {"totals", totals_json(status)},
+                         {"proxies", std::move(proxies)},
+                         {"listeners", std::move(listeners)},
+                         {"pools", std::move(pools)},
+                         {"degraded", std::move(degraded)}};
+  return json::serialize(all) + "\n";
+}
+
+}  // namespace drover::admin

@@ -1,0 +1,79 @@
+// Role: a cluster in the middle of its life, for the tests of the room.
+// Thread: the test's. Ownership: values.
+#pragma once
+
+#include "backends/status.hpp"
+
+namespace drover::admin {
+
+inline backends::WorkerStatus sample_worker(std::uint32_t slot) {
+  backends::WorkerStatus worker;
+  worker.slot = slot;
+  worker.incarnation = slot + 10;
+  worker.pid = static_cast<pid_t>(4000 + slot);
+  worker.lifecycle = backends::Lifecycle::running;
+  worker.health = backends::Health::passing;
+  worker.eligible = true;
+  worker.endpoint = "127.0.0.1:" + std::to_string(20000 + slot);
+  worker.uptime_seconds = 12.5;
+  worker.start_time = 1'700'000'000.25;
+  worker.requests = 100 * slot;
+  worker.errors = slot;
+  worker.in_flight = slot;
+  worker.restarts = 2;
+  worker.exits = {{"0", 1}, {"KILL", 1}};
+  worker.memory_bytes = 50'000'000;
+  worker.memory_source = "rss";
+  worker.cpu_percent = 12.3456;
+  worker.cpu_seconds = 3.5;
+  worker.open_fds = 17;
+  return worker;
+}
+
+inline backends::ClusterStatus sample_status() {
+  backends::ClusterStatus status;
+  status.pid = 100;
+  status.supervisor = 101;
+  status.uptime_seconds = 60.5;
+  status.start_time = 1'700'000'000;
+  status.ready = true;
+  status.created = 5;
+  status.died = 2;
+  status.restarted = 2;
+  status.health_checks = 40;
+  status.supervisor_beat_age_seconds = 0.1;
+  status.admin_address = "127.0.0.1:9180";
+  status.proxies = {{102, 2, true}};
+  status.listeners = {{"web", "127.0.0.1:3000", 7}};
+  status.degraded = {"memory of other users' processes can't be read"};
+  backends::PoolStatus shop;
+  shop.name = "shop";
+  shop.strategy = "round-robin";
+  shop.position = 3;
+  shop.desired = 3;
+  shop.in_flight = 3;
+  shop.queue_length = 4;
+  shop.workers = {sample_worker(1), sample_worker(2), {}};
+  shop.workers[2].slot = 3;
+  shop.workers[2].lifecycle = backends::Lifecycle::backoff;
+  shop.workers[2].note = "exit 1 \x1b[31m";
+  shop.start_duration.buckets[4] = 2;
+  shop.start_duration.sum_us = 15'000;
+  status.pools.push_back(shop);
+  board::PoolTotals totals;
+  totals.requests[0][200 - board::kFirstCode] = 90;
+  totals.requests[2][502 - board::kFirstCode] = 3;
+  totals.requests[3][404 - board::kFirstCode] = 1;
+  totals.retries[0] = 5;
+  totals.queue_rejected[1] = 6;
+  totals.client_disconnects[3] = 7;
+  totals.truncated = 2;
+  totals.duration.buckets[0] = 80;
+  totals.duration.buckets[2] = 10;
+  totals.duration.buckets.back() = 4;
+  totals.duration.sum_us = 2'500'000;
+  status.traffic.pools.push_back(totals);
+  return status;
+}
+
+}  // namespace drover::admin
