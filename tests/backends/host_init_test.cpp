@@ -335,10 +335,8 @@ TEST_F(InitTest, WatchOfAnEndedInitIsRefused) {
 /// As in a container: process 1 of a pid namespace with a /proc of its own.
 TEST_F(InitTest, WorksAsProcessOne) {
   if (geteuid() != 0) GTEST_SKIP() << "needs root";
-  std::fflush(nullptr);
-  const pid_t outside = fork();
-  if (outside == 0) {
-    if (unshare(CLONE_NEWPID | CLONE_NEWNS) != 0) _exit(100);
+  const int result = in_a_child([this] {
+    if (unshare(CLONE_NEWPID | CLONE_NEWNS) != 0) return 100;
     run(
         [](pid_t above, int words) {
           if (above != 1) return 92;
@@ -359,18 +357,15 @@ TEST_F(InitTest, WorksAsProcessOne) {
           if (mount("proc", "/proc", "proc", 0, nullptr) != 0) _exit(100);
         });
     const std::string first = word();
-    if (first != "up") _exit(first == "(closed)" ? exit_code() : 93);
+    if (first != "up") return first == "(closed)" ? exit_code() : 93;
     kill(init, SIGTERM);
-    if (word() != "15 origin 2") _exit(94);
+    if (word() != "15 origin 2") return 94;
     kill(init, SIGUSR2);
-    if (word() != "12 origin 2") _exit(95);
-    _exit(exit_code());
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(outside, &status, 0), outside);
-  ASSERT_TRUE(WIFEXITED(status));
-  if (WEXITSTATUS(status) == 100) GTEST_SKIP() << "no pid namespace can be made here";
-  EXPECT_EQ(WEXITSTATUS(status), 5);
+    if (word() != "12 origin 2") return 95;
+    return exit_code();
+  });
+  if (result == 100) GTEST_SKIP() << "no pid namespace can be made here";
+  EXPECT_EQ(result, 5);
 }
 
 }  // namespace

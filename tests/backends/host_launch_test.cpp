@@ -190,6 +190,33 @@ TEST_F(Launch, NoDescriptorsLeakInTheSupervisor) {
   EXPECT_EQ(count(), before);
 }
 
+/// 0: a child was started, seen to end and told; 50: no filter here.
+int start_without(std::uint32_t call, std::uint32_t code, const LaunchSpec& what) {
+  if (!refuse_call(call, code)) return 50;
+  asio::io_context io(1);
+  std::optional<ExitStatus> end;
+  ProcessHost host(io, {[&](const ChildKey&, ExitStatus status) { end = status; }, nullptr});
+  if (!host.start(what)) return 51;
+  const auto deadline = base::Clock::now() + kPatience;
+  while (!end && base::Clock::now() < deadline) io.run_one_for(5ms);
+  return end && end->value == 7 ? 0 : 52;
+}
+
+TEST_F(Launch, WorksWhereClone3IsRefused) {
+  for (const std::uint32_t code : {EPERM, ENOSYS}) {
+    const int result = in_a_child([&] { return start_without(SYS_clone3, code, shell("exit 7")); });
+    if (result == 50) GTEST_SKIP() << "no seccomp here";
+    EXPECT_EQ(result, 0) << strerror(static_cast<int>(code));
+  }
+}
+
+TEST_F(Launch, PassesNothingOnWhereCloseRangeIsMissing) {
+  const base::UniqueFd leak(open("/dev/zero", O_RDONLY));
+  const int result = in_a_child([&] { return start_without(SYS_close_range, ENOSYS, python("import os, sys; sys.exit(7 if len(os.listdir('/proc/self/fd')) == 4 else 1)")); });
+  if (result == 50) GTEST_SKIP() << "no seccomp here";
+  EXPECT_EQ(result, 0);
+}
+
 /// The deciding thread's process, killed with -9, takes the worker along: also when the worker changed its user.
 pid_t worker_of_a_killed_supervisor(const LaunchSpec& what) {
   prctl(PR_SET_CHILD_SUBREAPER, 1);

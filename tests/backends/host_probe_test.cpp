@@ -1,18 +1,16 @@
 #include "backends/prober.hpp"
 
+#include "host_support.hpp"
+
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -21,8 +19,6 @@
 namespace drover::backends::test {
 namespace {
 
-using namespace std::chrono_literals;
-namespace asio = boost::asio;
 using asio::ip::tcp;
 using ::testing::HasSubstr;
 
@@ -39,6 +35,7 @@ struct Probing : ::testing::Test {
   enum class Then { close, hold, reset };
 
   void serve(std::string answer, Then then = Then::close, bool read_first = true) {
+    request.clear();
     acceptor.async_accept([=, this](const boost::system::error_code& error, tcp::socket accepted) {
       if (error) return;
       auto socket = std::make_shared<tcp::socket>(std::move(accepted));
@@ -49,7 +46,7 @@ struct Probing : ::testing::Test {
           return;
         }
         auto text = std::make_shared<std::string>(answer);
-        asio::async_write(*socket, asio::buffer(*text), [=, this](const boost::system::error_code&, std::size_t) {
+        asio::async_write(*socket, asio::buffer(*text), [=, this, kept = text](const boost::system::error_code&, std::size_t) {
           if (then == Then::hold) held.push_back(socket);
           else close_gently(socket);
         });
@@ -295,13 +292,9 @@ int probes_fooled_in_a_small_network() {
 
 TEST(ProbeAlone, ConnectionToItselfIsRefused) {
   if (geteuid() != 0) GTEST_SKIP() << "needs root";
-  const pid_t child = fork();
-  if (child == 0) _exit(probes_fooled_in_a_small_network());
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  ASSERT_TRUE(WIFEXITED(status));
-  if (WEXITSTATUS(status) >= 100) GTEST_SKIP() << "no network of its own can be made here";
-  EXPECT_EQ(WEXITSTATUS(status), 0) << "probes passed though nobody listened";
+  const int fooled = in_a_child(probes_fooled_in_a_small_network);
+  if (fooled >= 100) GTEST_SKIP() << "no network of its own can be made here";
+  EXPECT_EQ(fooled, 0) << "probes passed though nobody listened";
 }
 
 }  // namespace

@@ -12,11 +12,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstddef>
+#include <cstdio>
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -102,6 +110,32 @@ class HostTest : public ::testing::Test {
                     },
                     [this](const ChildKey& which, bool stopped) { stops.emplace_back(which, stopped); }}};
 };
+
+/// Makes this process's call `number` fail with `code`, as a container's sandbox or an old kernel does; with `first_argument`
+/// only those that have it. false: no filter can be set here.
+inline bool refuse_call(std::uint32_t number, std::uint32_t code, std::optional<std::uint32_t> first_argument = {}) {
+  const auto load = [](std::uint32_t offset) { return sock_filter{BPF_LD | BPF_W | BPF_ABS, 0, 0, offset}; };
+  const auto skip_unless = [](std::uint32_t value, std::uint8_t steps) { return sock_filter{BPF_JMP | BPF_JEQ | BPF_K, 0, steps, value}; };
+  std::vector<sock_filter> program{load(offsetof(seccomp_data, nr)), skip_unless(number, first_argument ? 3 : 1)};
+  if (first_argument) {
+    program.push_back(load(offsetof(seccomp_data, args)));
+    program.push_back(skip_unless(*first_argument, 1));
+  }
+  program.push_back({BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | code});
+  program.push_back({BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW});
+  const sock_fprog filter{static_cast<std::uint16_t>(program.size()), program.data()};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+/// The exit code of `what`, run in a process of its own.
+inline int in_a_child(const std::function<int()>& what) {
+  std::fflush(nullptr);
+  const pid_t child = fork();
+  if (child == 0) _exit(what());
+  int status = 0;
+  if (waitpid(child, &status, 0) != child) return -1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
 
 /// Forks twice with setsid between: what classic Unix servers do. Its grandchild prints its pid and lives on.
 inline const std::string kEscape = R"(
