@@ -74,8 +74,10 @@ siginfo_t serve(pid_t supervisor, const sigset_t& watched, const sigset_t& ignor
   for (;;) {
     siginfo_t info{};
     if (sigwaitinfo(&watched, &info) < 0) continue;
-    if (info.si_signo != SIGCHLD) forward(supervisor, info, ignored);
-    else if (const auto end = reap(supervisor)) return *end;
+    if (info.si_signo != SIGCHLD)
+      forward(supervisor, info, ignored);
+    else if (const auto end = reap(supervisor))
+      return *end;
   }
 }
 
@@ -87,20 +89,23 @@ int run_init(const std::function<int(pid_t init)>& supervisor) {
   sigprocmask(SIG_BLOCK, &watched, nullptr);
   const sigset_t ignored = take_over_ignored(watched);
   signal(SIGPIPE, SIG_IGN);  // nobody may read our words any more; what is below must be ended all the same
-  if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) std::fprintf(stderr, "drover: escaped descendants of workers can't be found: %s\n", std::strerror(errno));
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0)
+    std::fprintf(stderr, "drover: escaped descendants of workers can't be found: %s\n", std::strerror(errno));
   std::fflush(nullptr);  // or the child would write it a second time
   const pid_t init = getpid();
   const pid_t child = fork();
   if (child == 0) become_supervisor(init, supervisor);
   if (child < 0) {
-    std::fprintf(stderr, "drover: can't start the supervisor: %s: limits of processes or memory (ulimit -u, cgroup pids.max)\n", std::strerror(errno));
+    std::fprintf(stderr, "drover: can't start the supervisor: %s: limits of processes or memory (ulimit -u, cgroup pids.max)\n",
+                 std::strerror(errno));
     return 1;
   }
   setpgid(child, child);  // both sides do it: whoever comes first, no signal from the terminal finds it in our group
 
   const siginfo_t end = serve(child, watched, ignored);
   const bool by_signal = end.si_code != CLD_EXITED;
-  if (by_signal) std::fprintf(stderr, "drover: the supervisor was ended by signal %d (%s); ending all it left\n", end.si_status, strsignal(end.si_status));
+  if (by_signal)
+    std::fprintf(stderr, "drover: the supervisor was ended by signal %d (%s); ending all it left\n", end.si_status, strsignal(end.si_status));
   const std::size_t left = kill_descendants([child] { reap(child); });
   if (left > 0) std::fprintf(stderr, "drover: %zu processes could not be killed: they hang in the kernel or belong to another user\n", left);
   return by_signal ? 1 : end.si_status;

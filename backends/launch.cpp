@@ -22,7 +22,7 @@ namespace drover::backends {
 
 namespace {
 
-constexpr int kLaunchTimeoutMs = 10'000;     // a folder or program on a dead network disk: the supervisor can't wait for ever
+constexpr int kLaunchTimeoutMs = 10'000;      // a folder or program on a dead network disk: the supervisor can't wait for ever
 constexpr rlim_t kMaxClosedOneByOne = 65536;  // descriptors, where the kernel has no close_range
 
 enum class Step : int { group, descriptors, signals, input, umask, groups, gid, uid, death_signal, parent, dir, exec };
@@ -198,16 +198,19 @@ std::string why_not_executed(const LaunchSpec& spec, const Plan& plan, int code)
     existing = full;
     if (code == EACCES && (info.st_mode & 0111U) == 0) return "\"" + full + "\" is not executable: chmod +x " + full;
   }
-  if (code == ENOENT && !existing.empty()) return "\"" + existing + "\" is there, but the interpreter its first line (#!) names, or its loader, is not";
+  if (code == ENOENT && !existing.empty())
+    return "\"" + existing + "\" is there, but the interpreter its first line (#!) names, or its loader, is not";
   if (code == ENOENT || code == ENOTDIR) {
-    if (looked_up) return "command not found: \"" + name + "\" is in no folder of PATH (" + search_path(spec) + "): install it or write its full path";
+    if (looked_up)
+      return "command not found: \"" + name + "\" is in no folder of PATH (" + search_path(spec) + "): install it or write its full path";
     return "command not found: there is no file \"" + name + "\": correct the path";
   }
   if (code == EACCES) {
     return "\"" + (existing.empty() ? name : existing) + "\" may not be executed" + (spec.user ? " by the pool's user" : "") +
            ": check the rights of the file and of each folder above it";
   }
-  if (code == ENOEXEC) return "\"" + existing + "\" is no program for this machine and has no first line \"#!…\": add one, or name its interpreter first";
+  if (code == ENOEXEC)
+    return "\"" + existing + "\" is no program for this machine and has no first line \"#!…\": add one, or name its interpreter first";
   if (code == E2BIG) return "command line and environment together are too long: shorten `env`";
   return "\"" + name + "\" can't be executed: " + strerror(code);
 }
@@ -260,7 +263,8 @@ base::Result<void> wait_for_exec(const LaunchSpec& spec, const Plan& plan, int r
   if (ready == 0) {
     // Not waited for: it may hang where not even SIGKILL reaches it. The reaping loop takes it as an orphan.
     syscall(SYS_pidfd_send_signal, child.pidfd.get(), SIGKILL, nullptr, 0);
-    return base::Error{spec.subject + ": did not reach its program within 10s: is \"" + spec.argv.front() + "\" or its folder on a disk that hangs?", ETIMEDOUT};
+    return base::Error{spec.subject + ": did not reach its program within 10s: is \"" + spec.argv.front() + "\" or its folder on a disk that hangs?",
+                       ETIMEDOUT};
   }
   Failure failure{};
   ssize_t got = 0;
@@ -306,7 +310,8 @@ base::Result<Launched> launch(const LaunchSpec& spec) {
   if (child.pid == 0) run_child(plan);
   const int code = errno;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (child.pid < 0) return base::system_error(spec.subject + ": can't make a process (limits of processes or memory: ulimit -u, cgroup pids.max)", code);
+  if (child.pid < 0)
+    return base::system_error(spec.subject + ": can't make a process (limits of processes or memory: ulimit -u, cgroup pids.max)", code);
   if (!child.pidfd) {
     kill(child.pid, SIGKILL);
     wait_for_end(child.pid);

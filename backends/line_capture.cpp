@@ -28,8 +28,10 @@ void LineCapture::start() { wait(); }
 void LineCapture::wait() {
   pipe_.async_wait(decltype(pipe_)::wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
     if (error || !self->pipe_.is_open()) return;
-    if (self->read_up_to(kBytesPerTurn)) self->wait();
-    else self->close();
+    if (self->read_up_to(kBytesPerTurn))
+      self->wait();
+    else
+      self->close();
   });
 }
 
@@ -78,8 +80,10 @@ void LineCapture::take(std::string_view bytes) {
     const std::size_t end = bytes.find('\n');
     append(bytes.substr(0, end));
     if (end == std::string_view::npos) return;
-    if (skipping_) skipping_ = false;
-    else finish_line();
+    if (skipping_)
+      skipping_ = false;
+    else
+      finish_line();
     bytes.remove_prefix(end + 1);
   }
 }

@@ -23,12 +23,12 @@ namespace drover::backends {
 
 class LineCapture : public std::enable_shared_from_this<LineCapture> {
  public:
-  static constexpr std::size_t kMaxLine = 8 * 1024;        ///< bytes; the rest of a longer line is skipped, and the line says so
+  static constexpr std::size_t kMaxLine = 8 * 1024;  ///< bytes; the rest of a longer line is skipped, and the line says so
   static constexpr std::size_t kLastLines = 20;
-  static constexpr std::size_t kRememberedLine = 1024;     ///< bytes of each remembered line
-  static constexpr std::uint32_t kLinesPerSecond = 200;    ///< logged; the rest is counted
-  static constexpr std::size_t kBytesPerTurn = 256 * 1024; ///< read in one turn of the loop, so that other handlers get theirs
-  static constexpr std::size_t kBytesAtExit = 1024 * 1024; ///< read by drain(): the largest pipe an unprivileged process can make
+  static constexpr std::size_t kRememberedLine = 1024;      ///< bytes of each remembered line
+  static constexpr std::uint32_t kLinesPerSecond = 200;     ///< logged; the rest is counted
+  static constexpr std::size_t kBytesPerTurn = 256 * 1024;  ///< read in one turn of the loop, so that other handlers get theirs
+  static constexpr std::size_t kBytesAtExit = 1024 * 1024;  ///< read by drain(): the largest pipe an unprivileged process can make
 
   LineCapture(boost::asio::io_context& io, base::UniqueFd pipe, std::string subject);
   void start();

@@ -29,8 +29,8 @@ namespace drover::backends {
 
 namespace {
 
-constexpr int kMaxReads = 4096;             // of 32 KiB: far more listening sockets than a machine has
-constexpr std::uint32_t kListen = 10;       // TCP_LISTEN as the kernel numbers states
+constexpr int kMaxReads = 4096;        // of 32 KiB: far more listening sockets than a machine has
+constexpr std::uint32_t kListen = 10;  // TCP_LISTEN as the kernel numbers states
 constexpr std::uint32_t kMaxFdsPerProcess = 65536;
 
 /// How closely a listening socket's address fits a connection to 127.0.0.1: the kernel gives it to the closest.

@@ -34,9 +34,9 @@ namespace json = boost::json;
 constexpr std::uint32_t kMaxHead = 16 * 1024;
 constexpr std::size_t kMaxBody = 64 * 1024;
 constexpr std::size_t kMaxJsonDepth = 8;
-constexpr int kMaxInterim = 4;             // 1xx answers before the real one
-constexpr double kMaxCpuPercent = 1e6;     // 10,000 cores: beyond it the figure is no figure
-constexpr double kMaxMemory = 0x1p53;      // bytes
+constexpr int kMaxInterim = 4;          // 1xx answers before the real one
+constexpr double kMaxCpuPercent = 1e6;  // 10,000 cores: beyond it the figure is no figure
+constexpr double kMaxMemory = 0x1p53;   // bytes
 
 using Executor = asio::io_context::executor_type;
 using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, Executor>;
@@ -95,7 +95,9 @@ bool connected_to_itself(Socket& socket) {
 std::optional<double> number(const json::object& object, const char* key, double most) {
   const json::value* value = object.if_contains(key);
   if (value == nullptr || !value->is_number()) return std::nullopt;
-  const double figure = value->is_double() ? value->get_double() : value->is_int64() ? static_cast<double>(value->get_int64()) : static_cast<double>(value->get_uint64());
+  const double figure = value->is_double()  ? value->get_double()
+                        : value->is_int64() ? static_cast<double>(value->get_int64())
+                                            : static_cast<double>(value->get_uint64());
   return std::isfinite(figure) && figure >= 0 && figure <= most ? std::optional(figure) : std::nullopt;
 }
 

@@ -28,11 +28,11 @@ namespace {
 using namespace std::chrono_literals;
 namespace asio = boost::asio;
 
-constexpr base::Millis kSampleAge = 200ms;   // all children of one sampling share one look at /proc
-constexpr base::Millis kAliveAge = 20ms;     // a drain asks each few milliseconds
-constexpr int kReapsPerTurn = 1024;          // then other handlers get their turn
-constexpr int kKillRounds = 16;              // looks for what was forked while the rest was killed
-constexpr std::size_t kMaxGroups = 65536;    // the kernel's NGROUPS_MAX
+constexpr base::Millis kSampleAge = 200ms;  // all children of one sampling share one look at /proc
+constexpr base::Millis kAliveAge = 20ms;    // a drain asks each few milliseconds
+constexpr int kReapsPerTurn = 1024;         // then other handlers get their turn
+constexpr int kKillRounds = 16;             // looks for what was forked while the rest was killed
+constexpr std::size_t kMaxGroups = 65536;   // the kernel's NGROUPS_MAX
 constexpr std::array<const char*, 3> kMarkNames{"DROVER_POOL=", "DROVER_WORKER=", "DROVER_INCARNATION="};
 
 using Watch = asio::posix::basic_stream_descriptor<asio::io_context::executor_type>;
@@ -44,8 +44,8 @@ struct Child {
   std::unique_ptr<Watch> pidfd;
   std::shared_ptr<LineCapture> output;
   std::vector<std::string> marks;
-  double cpu_seconds = 0;   // last told
-  double cpu_of_dead = 0;   // of descendants nobody waited for: the sum would fall without it
+  double cpu_seconds = 0;  // last told
+  double cpu_of_dead = 0;  // of descendants nobody waited for: the sum would fall without it
 };
 
 /// All three, or none: with fewer, another incarnation's processes could be taken for this one's.
@@ -130,7 +130,8 @@ base::Result<Credentials> find_user(const std::string& name) {
   if (getgrouplist(name.c_str(), user.gid, user.groups.data(), &count) < 0) {
     user.groups.resize(std::min(static_cast<std::size_t>(count), kMaxGroups));
     count = static_cast<int>(user.groups.size());
-    if (getgrouplist(name.c_str(), user.gid, user.groups.data(), &count) < 0) return base::Error{"user \"" + name + "\" is in too many groups", E2BIG};
+    if (getgrouplist(name.c_str(), user.gid, user.groups.data(), &count) < 0)
+      return base::Error{"user \"" + name + "\" is in too many groups", E2BIG};
   }
   user.groups.resize(static_cast<std::size_t>(count));
   return user;

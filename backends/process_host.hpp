@@ -44,15 +44,15 @@ base::Result<Credentials> find_user(const std::string& name);
 
 struct LaunchSpec {
   ChildKey key;
-  std::string subject;             ///< for the log: "shop.3", "proxy"
-  std::vector<std::string> argv;   ///< argv[0] is looked up in PATH unless it has a slash
-  std::optional<int> executable;   ///< exec this descriptor instead (our own binary)
-  std::vector<std::string> env;    ///< "NAME=value", the whole environment
-  std::string dir;                 ///< "" = stay
+  std::string subject;            ///< for the log: "shop.3", "proxy"
+  std::vector<std::string> argv;  ///< argv[0] is looked up in PATH unless it has a slash
+  std::optional<int> executable;  ///< exec this descriptor instead (our own binary)
+  std::vector<std::string> env;   ///< "NAME=value", the whole environment
+  std::string dir;                ///< "" = stay
   std::optional<unsigned> umask;
   std::optional<Credentials> user;
   std::vector<std::pair<int, int>> descriptors;  ///< {ours, number in the child (> 2)}
-  bool capture_output = true;      ///< standard output and error line by line into the log; else inherited
+  bool capture_output = true;                    ///< standard output and error line by line into the log; else inherited
 };
 
 struct ExitStatus {
@@ -65,7 +65,7 @@ struct ExitStatus {
 struct Usage {
   std::uint64_t memory_bytes = 0;
   const char* memory_source = "rss";
-  double cpu_seconds = 0;     ///< user + system since its start, dead descendants that were waited for included
+  double cpu_seconds = 0;  ///< user + system since its start, dead descendants that were waited for included
   std::uint32_t open_fds = 0;
   bool open_fds_known = true;
 };
@@ -73,8 +73,8 @@ struct Usage {
 class ProcessHost {
  public:
   struct Handlers {
-    std::function<void(const ChildKey&, ExitStatus)> exited;        ///< called once per started child, after its last output was read (bounded)
-    std::function<void(const ChildKey&, bool stopped)> stopped;     ///< SIGSTOP and friends, and continued
+    std::function<void(const ChildKey&, ExitStatus)> exited;     ///< called once per started child, after its last output was read (bounded)
+    std::function<void(const ChildKey&, bool stopped)> stopped;  ///< SIGSTOP and friends, and continued
   };
 
   ProcessHost(boost::asio::io_context& io, Handlers handlers);

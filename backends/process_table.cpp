@@ -72,7 +72,7 @@ std::optional<ProcessRow> read_process(pid_t pid) {
   text.remove_prefix(name_end + 3);
   row.parent = next_number<pid_t>(text);
   row.group = next_number<pid_t>(text);
-  for (int skipped = 0; skipped < 8; ++skipped) next_number<std::int64_t>(text);  // session … cmajflt
+  for (int skipped = 0; skipped < 8; ++skipped) next_number<std::int64_t>(text);              // session … cmajflt
   for (int field = 0; field < 4; ++field) row.cpu_ticks += next_number<std::uint64_t>(text);  // utime stime cutime cstime
   for (int skipped = 0; skipped < 4; ++skipped) next_number<std::int64_t>(text);              // priority nice threads itrealvalue
   row.start = next_number<std::uint64_t>(text);

@@ -16,8 +16,8 @@ namespace drover::backends {
 /// What is known of a child whose tree is looked for.
 struct TreeRoot {
   ChildKey key;
-  pid_t main = 0;      ///< also its process group
-  bool running = false;  ///< false: the main process was reaped, its pid may be someone else's by now
+  pid_t main = 0;                                   ///< also its process group
+  bool running = false;                             ///< false: the main process was reaped, its pid may be someone else's by now
   const std::vector<std::string>* marks = nullptr;  ///< entries of its environment that name this incarnation; may be empty
 };
 

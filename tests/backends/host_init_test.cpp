@@ -50,7 +50,10 @@ class InitTest : public ::testing::Test {
     init = fork();
     if (init == 0) {
       if (prepare) prepare();
-      _exit(run_init([&](pid_t above) { _exit(supervisor(above, words)); return 0; }));
+      _exit(run_init([&](pid_t above) {
+        _exit(supervisor(above, words));
+        return 0;
+      }));
     }
     writer_.reset();
   }
@@ -134,8 +137,9 @@ int keep_workers(pid_t init, int words) {
   const std::vector<std::string> scripts{
       "import os, time\nos.write(3, b'%d\\n' % os.getpid())\ntime.sleep(1000)",
       kEscape + "def stay():\n  os.write(3, b'%d\\n' % os.getpid())\n  time.sleep(1000)\nescape(stay)\ntime.sleep(1000)",
-      kEscape + "def stay():\n  os.write(3, b'%d\\n' % os.getpid())\n  os.execve('/bin/sleep', ['sleep', '1000'], {})\n"
-                "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nescape(stay)"};
+      kEscape +
+          "def stay():\n  os.write(3, b'%d\\n' % os.getpid())\n  os.execve('/bin/sleep', ['sleep', '1000'], {})\n"
+          "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nescape(stay)"};
   for (const auto& script : scripts) {
     spec.key.incarnation += 1;
     spec.argv = {"python3", "-c", script};

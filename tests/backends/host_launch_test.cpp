@@ -40,8 +40,8 @@ struct Launch : HostTest {
 };
 
 TEST_F(Launch, MissingCommandIsNamedWithTheFix) {
-  EXPECT_THAT(failure(spec({"drover-no-such-command"})),
-              AllOf(HasSubstr("shop.1"), HasSubstr("command not found"), HasSubstr("\"drover-no-such-command\""), HasSubstr("/usr/local/bin:/usr/bin:/bin")));
+  EXPECT_THAT(failure(spec({"drover-no-such-command"})), AllOf(HasSubstr("shop.1"), HasSubstr("command not found"),
+                                                               HasSubstr("\"drover-no-such-command\""), HasSubstr("/usr/local/bin:/usr/bin:/bin")));
   EXPECT_THAT(failure(spec({"/no/such/server"})), AllOf(HasSubstr("command not found"), HasSubstr("\"/no/such/server\"")));
 }
 
@@ -212,7 +212,8 @@ TEST_F(Launch, WorksWhereClone3IsRefused) {
 
 TEST_F(Launch, PassesNothingOnWhereCloseRangeIsMissing) {
   const base::UniqueFd leak(open("/dev/zero", O_RDONLY));
-  const int result = in_a_child([&] { return start_without(SYS_close_range, ENOSYS, python("import os, sys; sys.exit(7 if len(os.listdir('/proc/self/fd')) == 4 else 1)")); });
+  const int result = in_a_child(
+      [&] { return start_without(SYS_close_range, ENOSYS, python("import os, sys; sys.exit(7 if len(os.listdir('/proc/self/fd')) == 4 else 1)")); });
   if (result == 50) GTEST_SKIP() << "no seccomp here";
   EXPECT_EQ(result, 0);
 }

@@ -132,7 +132,8 @@ TEST_F(Output, FloodNeitherBlocksTheWorkerNorEatsTheLoop) {
   EXPECT_THAT(host.last_lines(key(1)), SizeIs(0));
   const auto lines = log();
   EXPECT_LE(lines.size(), static_cast<std::size_t>(seconds + 1) * (LineCapture::kLinesPerSecond + 2));
-  const auto dropped = std::count_if(lines.begin(), lines.end(), [](const std::string& line) { return line.find("lines of output dropped") != std::string::npos; });
+  const auto dropped =
+      std::count_if(lines.begin(), lines.end(), [](const std::string& line) { return line.find("lines of output dropped") != std::string::npos; });
   EXPECT_GE(dropped, 1);
   EXPECT_LE(dropped, seconds + 2);
 }

@@ -47,8 +47,10 @@ struct Probing : ::testing::Test {
         }
         auto text = std::make_shared<std::string>(answer);
         asio::async_write(*socket, asio::buffer(*text), [=, this, kept = text](const boost::system::error_code&, std::size_t) {
-          if (then == Then::hold) held.push_back(socket);
-          else close_gently(socket);
+          if (then == Then::hold)
+            held.push_back(socket);
+          else
+            close_gently(socket);
         });
       };
       if (!read_first) return say();
@@ -189,8 +191,8 @@ TEST_F(Probing, ReportOfAFailingWorkerCounts) {
 }
 
 TEST_F(Probing, HostileReportsAreNone) {
-  for (const std::string body : {R"({"memory": -5})", R"({"memory": "5"})", R"({"memory": 1e300})", R"({"memory": {"rss": 5}})", R"({"memory": )", R"([1, 2])", "{}", "",
-                                 "{\"memory\": 5} {\"memory\": 6}", "\xff\xfe", R"({"cpu": 1e9})", R"({"ready": 1})"}) {
+  for (const std::string body : {R"({"memory": -5})", R"({"memory": "5"})", R"({"memory": 1e300})", R"({"memory": {"rss": 5}})", R"({"memory": )",
+                                 R"([1, 2])", "{}", "", "{\"memory\": 5} {\"memory\": 6}", "\xff\xfe", R"({"cpu": 1e9})", R"({"ready": 1})"}) {
     const auto answer = ask_over(ok(body));
     EXPECT_TRUE(answer.passed) << body;
     EXPECT_FALSE(answer.report) << body;

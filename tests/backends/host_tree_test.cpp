@@ -47,10 +47,12 @@ TEST_F(Exit, HandlerMayForgetAndStartAnew) {
   asio::io_context own(1);
   std::unique_ptr<ProcessHost> chain;
   chain = std::make_unique<ProcessHost>(own, ProcessHost::Handlers{[&](const ChildKey& which, ExitStatus) {
-                                                                    chain->forget(which);
-                                                                    if (++next < 6) { EXPECT_TRUE(chain->start(spec({"true"}, next))); }
-                                                                  },
-                                                                  nullptr});
+                                                                     chain->forget(which);
+                                                                     if (++next < 6) {
+                                                                       EXPECT_TRUE(chain->start(spec({"true"}, next)));
+                                                                     }
+                                                                   },
+                                                                   nullptr});
   ASSERT_TRUE(chain->start(spec({"true"}, next)));
   const auto deadline = base::Clock::now() + kPatience;
   while (next < 6 && base::Clock::now() < deadline) own.run_one_for(5ms);
@@ -206,7 +208,8 @@ TEST_F(Tree, StartIsRefusedWhileEverythingIsKilled) {
 
 TEST_F(Tree, UsageSumsMemoryCpuAndDescriptorsOfAll) {
   const std::string hold = "import time\nb = bytearray(40 << 20)\nfor i in range(0, len(b), 4096): b[i] = 1\n";
-  start(python("import os\nchild = os.fork()\n" + hold + "f = [open('/dev/null') for _ in range(10)]\nprint('up', flush=True)\nwhile child == 0: pass\ntime.sleep(1000)"));
+  start(python("import os\nchild = os.fork()\n" + hold +
+               "f = [open('/dev/null') for _ in range(10)]\nprint('up', flush=True)\nwhile child == 0: pass\ntime.sleep(1000)"));
   ASSERT_TRUE(until([&] { return host.last_lines(key(1)).size() == 2; }));
   EXPECT_TRUE(until([&] {
     const auto usage = host.sample(key(1));
