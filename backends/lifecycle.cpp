@@ -204,7 +204,7 @@ void Stepper::kill_now() {
   s_.leaving = Leaving::retired;
   s_.lifecycle = Lifecycle::stopping;
   s_.due = now_ + kKillAgain;
-  tell(Notice::killed);
+  tell(Notice::forced);
   signal(EffectType::signal_tree, SIGKILL);
 }
 
@@ -219,7 +219,7 @@ void Stepper::spawn() {
   s_.started = now_;
   s_.ready_since.reset();
   s_.failing_since.reset();
-  s_.next_probe = now_ + kReadyProbeEvery;
+  s_.next_probe = now_ + kFirstProbe;
   s_.due = now_ + pool_.ready.timeout;
   out_.push_back({EffectType::spawn, s_.incarnation, 0, Notice::none});
 }

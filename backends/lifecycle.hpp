@@ -103,7 +103,7 @@ enum class EffectType : std::uint8_t {
   tell,     ///< something worth an event and a log line happened
 };
 
-enum class Notice : std::uint8_t { none, ready, never_ready, exited, failing, recovered, paused, continued, failed, given_up, killed, draining, stopped };
+enum class Notice : std::uint8_t { none, ready, never_ready, exited, failing, recovered, paused, continued, failed, given_up, killed, forced, draining, stopped };
 
 struct Effect {
   EffectType type = EffectType::tell;
@@ -121,6 +121,7 @@ struct Step {
   Effects effects;
 };
 
+inline constexpr base::Millis kFirstProbe{20};         ///< after a start: a quick worker need not wait for the cadence
 inline constexpr base::Millis kReadyProbeEvery{100};   ///< while starting
 inline constexpr base::Millis kLeftoverGrace{2000};    ///< TERM to KILL for what a crashed main process left behind
 inline constexpr base::Millis kKillAgain{1000};        ///< a KILL that has not worked yet (uninterruptible sleep) is repeated

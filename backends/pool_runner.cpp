@@ -318,6 +318,10 @@ void PoolRunner::announce(std::uint32_t slot, Notice notice) {
       base::log::warn(name, "killed: it did not end within {}", base::to_text(pool_.stop.grace));
       if (state.leaving == Leaving::retired) services_.killed = true;
       break;
+    case Notice::forced:
+      base::log::warn(name, "killed at once");
+      services_.killed = true;
+      break;
     case Notice::draining: base::log::info(name, "draining"); break;
     case Notice::stopped: base::log::info(name, "stopped"); break;
   }

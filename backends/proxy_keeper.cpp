@@ -134,7 +134,8 @@ void ProxyKeeper::exited(const ChildKey& key, ExitStatus status) {
     return;
   }
   if (aim_ == Aim::drain) {
-    base::log::error(kSubject, "ended with {} while draining", in_words(status));
+    const bool done = !status.signaled && status.value == 0;
+    if (!done) base::log::error(kSubject, "ended with {} while draining", in_words(status));
     hooks_.drained();
     return;
   }
@@ -188,7 +189,7 @@ void ProxyKeeper::check(base::TimePoint now) {
 }
 
 void ProxyKeeper::replace(const std::string& why) {
-  base::log::error(kSubject, "replaced (pid {}): {}", live_->pid, why);
+  base::log::error(kSubject, "killed (pid {}): {}", live_->pid, why);
   live_->killed = true;
   host_.signal_tree(live_->key, SIGKILL);
 }

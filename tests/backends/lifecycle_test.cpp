@@ -54,7 +54,7 @@ TEST(Slot, Start_Probes_Ready_OpensTheGate) {
   story.begin();
   EXPECT_TRUE(story.did(EffectType::spawn));
   EXPECT_EQ(story.at().lifecycle, Lifecycle::starting);
-  story.pass(kReadyProbeEvery);
+  story.pass(kFirstProbe);
   EXPECT_TRUE(story.did(EffectType::probe));
   story.pass(kReadyProbeEvery);
   EXPECT_FALSE(story.did(EffectType::probe)) << "one probe at a time";
