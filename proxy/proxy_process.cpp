@@ -98,9 +98,9 @@ base::Result<std::unique_ptr<Process>> Process::create(int control, ipc::Control
   std::vector<std::uint32_t> workers;
   for (const auto& pool : parsed->pools) workers.push_back(pool.workers);
   const board::Shape shape = board::make_shape(workers, threads, listeners);
-  auto supervisor = board::SupervisorBoard::attach(start.descriptors[1].release(), shape);
+  auto supervisor = board::SupervisorBoard::attach(start.descriptors[1].get(), shape);
   if (!supervisor) return supervisor.error();
-  auto board = board::ProxyBoard::attach(start.descriptors[2].release(), shape);
+  auto board = board::ProxyBoard::attach(start.descriptors[2].get(), shape);
   if (!board) return board.error();
   std::vector<base::UniqueFd> rest(std::make_move_iterator(start.descriptors.begin() + 3), std::make_move_iterator(start.descriptors.end()));
   std::unique_ptr<Process> process(new Process(control, std::move(*parsed), std::move(*supervisor), std::move(*board), std::move(rest)));

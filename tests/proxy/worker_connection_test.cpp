@@ -1,0 +1,63 @@
+#include "proxy/worker_connection.hpp"
+
+#include <gtest/gtest.h>
+
+#include <sys/socket.h>
+
+#include <array>
+
+namespace drover::proxy {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct IdleWorld {
+  std::unique_ptr<Loop> loop = std::move(*Loop::create());
+  board::ProxyRow row;
+  IdleConnections idle{1};
+  base::UniqueFd worker_end;
+  balancer::Lease lease{0, 1, 7};
+
+  WorkerConnectionPtr connect() {
+    std::array<int, 2> ends{};
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()), 0);
+    worker_end.reset(ends[1]);
+    auto connection = std::make_unique<WorkerConnection>(*loop, base::UniqueFd(ends[0]), lease, Permit::take(row, 10));
+    connection->idle_since = loop->now();
+    connection->idle_until = loop->now() + 4s;
+    return connection;
+  }
+};
+
+TEST(IdleConnections, AreUsedAgainByTheirIncarnationOnly) {
+  IdleWorld world;
+  world.idle.put(world.connect());
+  EXPECT_EQ(world.idle.take({0, 1, 8}, world.loop->now(), false), nullptr);
+  world.idle.put(world.connect());
+  EXPECT_NE(world.idle.take(world.lease, world.loop->now(), false), nullptr);
+}
+
+TEST(IdleConnections, ThatTheWorkerEndedAreNotUsedForWhatCantBeRepeated) {
+  IdleWorld world;
+  world.idle.put(world.connect());
+  world.worker_end.reset();
+  EXPECT_EQ(world.idle.take(world.lease, world.loop->now(), true), nullptr);
+}
+
+TEST(IdleConnections, BeyondTheirTimeAreClosed) {
+  IdleWorld world;
+  world.idle.put(world.connect());
+  EXPECT_EQ(world.row.connections.load(), 1U);
+  world.idle.sweep(world.loop->now() + 5s);
+  EXPECT_EQ(world.row.connections.load(), 0U);
+}
+
+TEST(Permit, NeverGrantsMoreThanTheBound) {
+  board::ProxyRow row;
+  const Permit first = Permit::take(row, 1);
+  EXPECT_TRUE(first);
+  EXPECT_FALSE(Permit::take(row, 1));
+}
+
+}  // namespace
+}  // namespace drover::proxy
