@@ -53,7 +53,7 @@ class HaproxyCluster(Cluster):
         pool = next(iter(config["pool"].values()))
         times = {**next(iter(config["listener"].values())).get("timeouts", {}), **pool.get("timeouts", {})}
         name, value = self.marker.split("=")
-        self.worker = subprocess.Popen([part.replace("${PORT}", str(worker)) for part in pool["command"]], env={**os.environ, name: value, "PORT": str(worker)})
+        self.worker = subprocess.Popen([part.replace("${PORT}", str(worker)).replace("${HOST}", "127.0.0.1") for part in pool["command"]], env={**os.environ, name: value, "PORT": str(worker)})
         path = self.write("haproxy.cfg", FILE.format(port=self.web, worker=worker, connect=times.get("connect", "2s"), body=times.get("body", "30s"),
                                                      response=times.get("response", "60s"), head=times.get("head", "10s")))
         with open(self.path("stderr"), "wb") as err:
@@ -63,6 +63,9 @@ class HaproxyCluster(Cluster):
 
     def port(self, listener="web"):
         return self.web
+
+    def proxy_pid(self):
+        return self.process.pid
 
     def stop(self, expect=0):
         if self.process is not None:
@@ -74,4 +77,4 @@ class HaproxyCluster(Cluster):
 
 
 if __name__ == "__main__":
-    sys.exit("not a program: set TARGET=haproxy and run test_http.py, test_framing.py or test_limits.py")
+    sys.exit("not a program: set TARGET=haproxy and run test_http.py, test_framing.py, test_limits.py, test_bodies.py or test_servers.py")

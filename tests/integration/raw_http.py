@@ -120,12 +120,13 @@ class Connection:
         return answer
 
     def chunks(self, answer):
-        while True:
-            size = int(self.until(b"\r\n", answer).split(b";")[0], 16)
-            if size == 0:
-                break
-            answer.body += self.exactly(size, answer)
-            assert self.exactly(2, answer) == b"\r\n", "chunk without its line end"
+        body = bytearray()
+        try:
+            while size := int(self.until(b"\r\n", answer).split(b";")[0], 16):
+                body += self.exactly(size, answer)
+                assert self.exactly(2, answer) == b"\r\n", "chunk without its line end"
+        finally:
+            answer.body = bytes(body) + answer.body  # of a cut chunk, exactly() has kept the part that came
         while True:
             line = self.until(b"\r\n", answer)
             if not line:

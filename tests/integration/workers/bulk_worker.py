@@ -7,6 +7,7 @@ import http.server
 import os
 import socketserver
 import sys
+import threading
 import time
 
 FOLDER = sys.argv[1]
@@ -14,9 +15,10 @@ BLOCK = bytes(range(256)) * 1024
 
 
 def note(name, value):
-    with open(os.path.join(FOLDER, name + ".new"), "w", encoding="ascii") as file:
+    new = os.path.join(FOLDER, f"{name}.{threading.get_ident()}")
+    with open(new, "w", encoding="ascii") as file:
         file.write(str(value))
-    os.replace(os.path.join(FOLDER, name + ".new"), os.path.join(FOLDER, name))
+    os.replace(new, os.path.join(FOLDER, name))
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -84,6 +86,9 @@ class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 128
+
+    def handle_error(self, *_):
+        """A client that left is no news."""
 
 
 if __name__ == "__main__":
