@@ -26,6 +26,17 @@ constexpr std::array kWorkerNames{std::string_view("PORT"), std::string_view("HO
 
 bool is_worker_name(std::string_view name) { return std::find(kWorkerNames.begin(), kWorkerNames.end(), name) != kWorkerNames.end(); }
 
+/// What a worker never inherits: it is drover's own, or another value under the same name is made for each worker.
+constexpr std::array kWithheld{std::string_view("NOTIFY_SOCKET"),    std::string_view("WATCHDOG_PID"),  std::string_view("WATCHDOG_USEC"),
+                               std::string_view("LISTEN_PID"),       std::string_view("LISTEN_FDS"),    std::string_view("LISTEN_FDNAMES"),
+                               std::string_view("DROVER_POOL"),      std::string_view("DROVER_WORKER"), std::string_view("DROVER_INCARNATION"),
+                               std::string_view("DROVER_CHANNEL_FD")};
+
+bool is_withheld(std::string_view name) { return std::find(kWithheld.begin(), kWithheld.end(), name) != kWithheld.end(); }
+
+/// What a worker that runs as another user is given by that user's entry.
+bool is_user_name(std::string_view name) { return name == "HOME" || name == "USER" || name == "LOGNAME"; }
+
 std::optional<std::string> from_environment(std::string_view name) {
   const char* value = ::secure_getenv(std::string(name).c_str());
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
@@ -118,7 +129,12 @@ void MachineCheck::names(const Pool& pool, const std::string& key, const std::st
   const auto used = names_in(text);
   if (!used) return;  // parse() has said it
   for (const std::string& name : *used) {
-    if (is_worker_name(name) || from_environment(name) || (!in_env && pool.env.contains(name))) continue;
+    if (is_worker_name(name) || (!in_env && pool.env.contains(name)) || (!pool.user.empty() && is_user_name(name))) continue;
+    if (is_withheld(name)) {
+      mistake(key, shown + ": ${" + name + "} is not passed on to workers", "take it out");
+      continue;
+    }
+    if (from_environment(name)) continue;
     std::string hint = "set it before drover starts";
     std::string upper(name);
     std::transform(upper.begin(), upper.end(), upper.begin(), [](unsigned char c) { return std::toupper(c); });

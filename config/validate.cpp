@@ -211,8 +211,8 @@ void check_text(const Pool& pool, const char* key, const std::string& text, Plac
     if (name == "SOCKET" && pool.endpoint == Endpoint::tcp) {
       mistakes.push_back(
           {place.line, place.column, std::string(key) + ": \"${SOCKET}\" has no value on a tcp endpoint", "use ${PORT}, or add endpoint = \"unix\""});
-    } else if (name == "PORT" && pool.endpoint == Endpoint::unix_path) {
-      mistakes.push_back({place.line, place.column, std::string(key) + ": \"${PORT}\" has no value on a unix endpoint",
+    } else if ((name == "PORT" || name == "HOST") && pool.endpoint == Endpoint::unix_path) {
+      mistakes.push_back({place.line, place.column, std::string(key) + ": \"${" + name + "}\" has no value on a unix endpoint",
                           "use ${SOCKET}, or take endpoint = \"unix\" out"});
     }
   }

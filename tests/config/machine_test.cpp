@@ -86,6 +86,11 @@ TEST_F(MachineCheck, NeedsTheVariablesThatAreUsed) {
               ElementsAre("2:18 command: ${DROVER_CONFIG_TEST} is not set in the environment", "3:13 env: ${port} is not set in the environment"));
 }
 
+TEST_F(MachineCheck, KnowsWhatAWorkerIsNotGiven) {
+  EXPECT_THAT(check("command = [\"sh\", \"${NOTIFY_SOCKET}\", \"${LISTEN_FDS}\"]\n"),
+              ElementsAre("2:18 command: ${NOTIFY_SOCKET} is not passed on to workers", "2:38 command: ${LISTEN_FDS} is not passed on to workers"));
+}
+
 TEST_F(MachineCheck, SaysAllAtOnce) {
   EXPECT_EQ(check("command = [\"none-of-this\"]\nuser = \"nobody-at-all\"\nenv = { A = \"${NOT_SET_ANYWHERE}\" }\n").size(), 3U);
 }
