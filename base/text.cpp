@@ -32,17 +32,6 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
-/// Length of the valid UTF-8 sequence at the start of `bytes`, 0 if there is none.
-std::size_t utf8_length(std::string_view bytes) {
-  const auto lead = static_cast<unsigned char>(bytes[0]);
-  const std::size_t length = lead < 0x80 ? 1 : lead >= 0xC2 && lead < 0xE0 ? 2 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xF0 && lead < 0xF5 ? 4 : 0;
-  if (length == 0 || length > bytes.size()) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((static_cast<unsigned char>(bytes[i]) & 0xC0U) != 0x80U) return 0;
-  }
-  return length;
-}
-
 }  // namespace
 
 std::string to_text(Millis duration) {
@@ -77,6 +66,20 @@ std::string_view nearest(std::string_view given, std::span<const std::string_vie
   return best;
 }
 
+std::size_t utf8_length(std::string_view bytes) {
+  const auto lead = static_cast<unsigned char>(bytes[0]);
+  const std::size_t length = lead < 0x80 ? 1 : lead >= 0xC2 && lead < 0xE0 ? 2 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xF0 && lead < 0xF5 ? 4 : 0;
+  if (length == 0 || length > bytes.size()) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((static_cast<unsigned char>(bytes[i]) & 0xC0U) != 0x80U) return 0;
+  }
+  if (length > 2) {  // overlong forms, surrogates, beyond U+10FFFF
+    const auto second = static_cast<unsigned char>(bytes[1]);
+    if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) || (lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F)) return 0;
+  }
+  return length;
+}
+
 std::string printable(std::string_view bytes, std::size_t limit) {
   std::string out;
   const bool cut = bytes.size() > limit;
@@ -85,7 +88,9 @@ std::string printable(std::string_view bytes, std::size_t limit) {
   while (!bytes.empty()) {
     const std::size_t length = utf8_length(bytes);
     const auto lead = static_cast<unsigned char>(bytes[0]);
-    if (length == 0 || lead < 0x20 || lead == 0x7F) {
+    // C1 controls (U+0080 … U+009F) steer terminals as the others do.
+    const bool c1 = length == 2 && lead == 0xC2 && static_cast<unsigned char>(bytes[1]) < 0xA0;
+    if (length == 0 || lead < 0x20 || lead == 0x7F || c1) {
       std::array<char, 8> escaped{};
       std::snprintf(escaped.data(), escaped.size(), "\\x%02x", lead);
       out += lead == '\t' ? "\t" : escaped.data();

@@ -18,6 +18,9 @@ std::string to_text(Bytes bytes);
 /// The name in `known` nearest to `given`, or "" when none is near enough to be a likely slip of the hand.
 std::string_view nearest(std::string_view given, std::span<const std::string_view> known);
 
+/// Length of the UTF-8 sequence at the start of `bytes` (not empty); 0: not UTF-8 (RFC 3629).
+std::size_t utf8_length(std::string_view bytes);
+
 /// Control characters and invalid UTF-8 as \xNN, so that hostile bytes can stand in a log line; cut at `limit` bytes.
 std::string printable(std::string_view bytes, std::size_t limit = 1024);
 

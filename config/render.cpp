@@ -39,7 +39,7 @@ Shown show(std::string_view line, std::uint32_t column) {
     shown.indent = "  ";
   }
   for (; at < line.size(); ++characters) {
-    const std::size_t step = std::max<std::size_t>(1, utf8_step(line.substr(at)));
+    const std::size_t step = std::max<std::size_t>(1, base::utf8_length(line.substr(at)));
     if (characters >= skip + kShownColumns) {
       shown.line += " …";
       break;
@@ -49,7 +49,7 @@ Shown show(std::string_view line, std::uint32_t column) {
       shown.line += piece;
       // A tab is repeated, so that both lines are as wide wherever the tab stops are.
       if (characters + 1 < column)
-        shown.indent += piece == "\t" ? "\t" : std::string(utf8_step(line.substr(at)) > 0 && piece.size() == step ? 1 : piece.size(), ' ');
+        shown.indent += piece == "\t" ? "\t" : std::string(base::utf8_length(line.substr(at)) > 0 && piece.size() == step ? 1 : piece.size(), ' ');
     }
     at += step;
   }

@@ -8,8 +8,6 @@
 
 namespace drover::config {
 
-/// Length of the sequence at the start of `bytes` (not empty); 0: not UTF-8.
-std::size_t utf8_step(std::string_view bytes);
 /// Offset of the first byte that doesn't belong to valid UTF-8, or npos.
 std::size_t first_bad_utf8(std::string_view text);
 /// Line and column (both from 1; a column is one character) of the byte at `offset`.
