@@ -139,7 +139,8 @@ base::Result<Listening> Listening::open(const config::Bind& bind, const std::str
   base::Result<base::UniqueFd> fd = base::Error{};
   if (bind.host.empty()) {
     fd = listen_tcp(any_address(bind.port, true), true, name, where);
-    if (!fd && (fd.error().code == EAFNOSUPPORT || fd.error().code == EADDRNOTAVAIL)) fd = listen_tcp(any_address(bind.port, false), false, name, where);
+    if (!fd && (fd.error().code == EAFNOSUPPORT || fd.error().code == EADDRNOTAVAIL))
+      fd = listen_tcp(any_address(bind.port, false), false, name, where);
   } else {
     const auto at = resolve(bind, name);
     if (!at) return at.error();

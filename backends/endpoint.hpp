@@ -35,8 +35,7 @@ class Listening {
   void close();
 
  private:
-  Listening(base::UniqueFd fd, std::string address, std::string path)
-      : fd_(std::move(fd)), address_(std::move(address)), path_(std::move(path)) {}
+  Listening(base::UniqueFd fd, std::string address, std::string path) : fd_(std::move(fd)), address_(std::move(address)), path_(std::move(path)) {}
 
   base::UniqueFd fd_;
   std::string address_;

@@ -358,8 +358,7 @@ void Stepper::pause(bool paused) {
 // running    | any      | drained  | any                 | no (does not occur: drain makes it draining)
 // any other  | any      | any      | any                 | no
 bool eligible(const SlotState& state) {
-  const bool running = state.lifecycle == Lifecycle::running ||
-                       (planted(Defect::gate_open_while_leaving) && state.lifecycle == Lifecycle::draining);
+  const bool running = state.lifecycle == Lifecycle::running || (planted(Defect::gate_open_while_leaving) && state.lifecycle == Lifecycle::draining);
   const bool healthy = state.health == Health::passing || (planted(Defect::gate_ignores_health) && state.health == Health::failing);
   return running && healthy && (state.intent == Intent::enabled || planted(Defect::gate_open_while_leaving)) &&
          (!state.paused || planted(Defect::gate_ignores_pause));

@@ -43,8 +43,8 @@ struct SlotState {
   base::Incarnation incarnation = 0;
   Process process = Process::none;
   Leaving leaving = Leaving::no;
-  bool paused = false;   ///< stopped by a signal (SIGSTOP and friends)
-  bool probing = false;  ///< a probe was asked for and has not answered
+  bool paused = false;       ///< stopped by a signal (SIGSTOP and friends)
+  bool probing = false;      ///< a probe was asked for and has not answered
   std::uint32_t passes = 0;  ///< in a row
   std::uint32_t fails = 0;   ///< in a row
   base::TimePoint started{};
@@ -103,7 +103,22 @@ enum class EffectType : std::uint8_t {
   tell,     ///< something worth an event and a log line happened
 };
 
-enum class Notice : std::uint8_t { none, ready, never_ready, exited, failing, recovered, paused, continued, failed, given_up, killed, forced, draining, stopped };
+enum class Notice : std::uint8_t {
+  none,
+  ready,
+  never_ready,
+  exited,
+  failing,
+  recovered,
+  paused,
+  continued,
+  failed,
+  given_up,
+  killed,
+  forced,
+  draining,
+  stopped
+};
 
 struct Effect {
   EffectType type = EffectType::tell;
@@ -121,10 +136,10 @@ struct Step {
   Effects effects;
 };
 
-inline constexpr base::Millis kFirstProbe{20};         ///< after a start: a quick worker need not wait for the cadence
-inline constexpr base::Millis kReadyProbeEvery{100};   ///< while starting
-inline constexpr base::Millis kLeftoverGrace{2000};    ///< TERM to KILL for what a crashed main process left behind
-inline constexpr base::Millis kKillAgain{1000};        ///< a KILL that has not worked yet (uninterruptible sleep) is repeated
+inline constexpr base::Millis kFirstProbe{20};        ///< after a start: a quick worker need not wait for the cadence
+inline constexpr base::Millis kReadyProbeEvery{100};  ///< while starting
+inline constexpr base::Millis kLeftoverGrace{2000};   ///< TERM to KILL for what a crashed main process left behind
+inline constexpr base::Millis kKillAgain{1000};       ///< a KILL that has not worked yet (uninterruptible sleep) is repeated
 
 Step step(SlotState state, const Event& event, base::TimePoint now, const config::Pool& pool);
 

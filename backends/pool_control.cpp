@@ -111,8 +111,7 @@ std::optional<base::TimePoint> PoolControl::next_tick() const {
 }
 
 std::uint32_t PoolControl::expected(base::TimePoint now) const {
-  return static_cast<std::uint32_t>(
-      std::ranges::count_if(seats_, [&](const Seat& seat) { return backends::expected(seat.state, now, *pool_); }));
+  return static_cast<std::uint32_t>(std::ranges::count_if(seats_, [&](const Seat& seat) { return backends::expected(seat.state, now, *pool_); }));
 }
 
 bool PoolControl::any_eligible() const {
@@ -124,8 +123,8 @@ bool PoolControl::given_up() const {
 }
 
 bool PoolControl::stopped() const {
-  return std::ranges::all_of(
-      seats_, [](const Seat& seat) { return seat.state.lifecycle == Lifecycle::stopped && seat.state.process == Process::none; });
+  return std::ranges::all_of(seats_,
+                             [](const Seat& seat) { return seat.state.lifecycle == Lifecycle::stopped && seat.state.process == Process::none; });
 }
 
 }  // namespace drover::backends

@@ -56,7 +56,8 @@ void PoolRunner::watch_alerts(std::uint32_t slot) {
     base::log::warn(name_of(slot), "high memory: {}, above alert.memory = {}", base::to_text(base::Bytes{bytes}), base::to_text(pool_.alert.memory));
   }
   if (rises(it.alerts.cpu, it.cpu_percent, pool_.alert.cpu)) {
-    base::log::warn(name_of(slot), "high CPU: {:.0f}% of one core over the last interval, above alert.cpu = {:.0f}%", it.cpu_percent, pool_.alert.cpu);
+    base::log::warn(name_of(slot), "high CPU: {:.0f}% of one core over the last interval, above alert.cpu = {:.0f}%", it.cpu_percent,
+                    pool_.alert.cpu);
   }
 }
 
@@ -66,7 +67,9 @@ std::uint64_t PoolRunner::restarted() const {
   return sum;
 }
 
-bool PoolRunner::owner_unknowable() const { return std::ranges::any_of(seats_, [](const Seat& seat) { return seat.owner == Owner::unknowable; }); }
+bool PoolRunner::owner_unknowable() const {
+  return std::ranges::any_of(seats_, [](const Seat& seat) { return seat.owner == Owner::unknowable; });
+}
 
 WorkerStatus PoolRunner::worker_status(std::uint32_t slot) const {
   const Seat& it = seats_[slot - 1];

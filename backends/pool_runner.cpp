@@ -133,9 +133,7 @@ bool PoolRunner::port_lost(std::uint32_t slot, const ChildKey& key) const {
   return port != 0 && who_listens(port, services_.host.tree(key)) == Listener::stranger;
 }
 
-void PoolRunner::paused(const ChildKey& key, bool paused) {
-  tell(key.id.slot, {paused ? EventType::paused : EventType::continued, key.incarnation});
-}
+void PoolRunner::paused(const ChildKey& key, bool paused) { tell(key.id.slot, {paused ? EventType::paused : EventType::continued, key.incarnation}); }
 
 void PoolRunner::stop() {
   for (std::uint32_t slot = 1; slot <= control_.size(); ++slot) {
@@ -253,8 +251,8 @@ void PoolRunner::probe(std::uint32_t slot, base::Incarnation incarnation) {
   spec.status = starting ? pool_.ready.status : pool_.health.status;
   spec.host = it.endpoint.port != 0 ? it.endpoint.text : "localhost";
   spec.timeout = pool_.health.timeout;
-  it.probe = start_probe(services_.io, std::move(spec),
-                         [this, slot, incarnation](ProbeAnswer answer) { answered(slot, incarnation, std::move(answer)); });
+  it.probe =
+      start_probe(services_.io, std::move(spec), [this, slot, incarnation](ProbeAnswer answer) { answered(slot, incarnation, std::move(answer)); });
 }
 
 void PoolRunner::answered(std::uint32_t slot, base::Incarnation incarnation, ProbeAnswer answer) {

@@ -6,8 +6,8 @@
 #include "backends/board_writer.hpp"
 #include "backends/pool_control.hpp"
 #include "backends/ports.hpp"
-#include "backends/process_host.hpp"
 #include "backends/prober.hpp"
+#include "backends/process_host.hpp"
 #include "backends/status.hpp"
 #include "backends/worker_launch.hpp"
 
@@ -28,7 +28,7 @@ struct Services {
   ProcessHost& host;
   BoardWriter& boards;
   Ports& ports;
-  RuntimeDir* runtime_dir = nullptr;  ///< where a pool uses Unix endpoints
+  RuntimeDir* runtime_dir = nullptr;                              ///< where a pool uses Unix endpoints
   std::function<void(std::uint32_t row, base::Incarnation)> cut;  ///< idle connections to a dead worker
   std::function<void()> changed;                                  ///< something may have to be done at another time than planned
   std::uint64_t created = 0;

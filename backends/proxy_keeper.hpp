@@ -23,8 +23,8 @@ namespace drover::backends {
 class ProxyKeeper {
  public:
   static constexpr base::Millis kHeartbeatSilence{3000};
-  static constexpr base::Millis kStartTime{10'000};   ///< from spawn to `ready`, at most
-  static constexpr base::Millis kYoung{1000};         ///< a proxy that dies younger than this waits before its next start
+  static constexpr base::Millis kStartTime{10'000};  ///< from spawn to `ready`, at most
+  static constexpr base::Millis kYoung{1000};        ///< a proxy that dies younger than this waits before its next start
   static constexpr base::Millis kFirstDelay{100};
   static constexpr base::Millis kMaxDelay{5000};
 
@@ -38,7 +38,7 @@ class ProxyKeeper {
   struct Hooks {
     std::function<void()> ready;
     std::function<void()> drained;  ///< after drain(): no client is left, or the proxy itself has gone
-    std::function<void()> ended;  ///< after stop(): the last process is gone
+    std::function<void()> ended;    ///< after stop(): the last process is gone
   };
 
   ProxyKeeper(boost::asio::io_context& io, ProcessHost& host, BoardWriter& boards, Launch launch, Hooks hooks);

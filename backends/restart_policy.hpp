@@ -22,7 +22,7 @@ enum class Cause : std::uint8_t {
   outside_signal,  ///< KILL, TERM, … from somebody else
   never_ready,     ///< stopped by us when ready.timeout was over
   spawn_failed,
-  port_taken,      ///< ended before ready while a stranger listened on its port
+  port_taken,  ///< ended before ready while a stranger listened on its port
 };
 
 bool self_inflicted(Cause cause);
@@ -36,8 +36,8 @@ struct Death {
 
 struct RestartHistory {
   boost::container::small_vector<base::TimePoint, 12> counted;  ///< deaths before ready or young, within the window; at most max + 1
-  std::uint32_t series = 0;      ///< growing deaths in a row; a life beyond `young` ends the series
-  std::uint32_t ports_lost = 0;  ///< in a row
+  std::uint32_t series = 0;                                     ///< growing deaths in a row; a life beyond `young` ends the series
+  std::uint32_t ports_lost = 0;                                 ///< in a row
 };
 
 /// More than this many lost ports in a row are no accident: they are counted like any death before ready.

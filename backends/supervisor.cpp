@@ -176,9 +176,9 @@ base::Result<void> Supervisor::make_proxy(std::optional<Credentials> user) {
   for (const Listening& listener : listeners_) launch.listeners.push_back(listener.fd());
   proxy_.emplace(io_, host_, *boards_, std::move(launch),
                  ProxyKeeper::Hooks{[this] { check_ready(); }, [this] { drained(); },
-                                     [this] {
-                                       if (phase_ == Phase::stopping_proxy) finish();
-                                     }});
+                                    [this] {
+                                      if (phase_ == Phase::stopping_proxy) finish();
+                                    }});
   return {};
 }
 
@@ -303,7 +303,8 @@ ClusterStatus Supervisor::status() const {
     out.restarted += pool.restarted();
     out.pools.push_back(pool.status());
     if (pool.owner_unknowable()) {
-      out.degraded.push_back("pool " + out.pools.back().name + ": the owner of a worker's listening socket can't be read (/proc/PID/fd); "
+      out.degraded.push_back("pool " + out.pools.back().name +
+                             ": the owner of a worker's listening socket can't be read (/proc/PID/fd); "
                              "a stranger on its port would not be noticed");
     }
   }

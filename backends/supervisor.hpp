@@ -37,8 +37,8 @@ struct SupervisorOptions {
 };
 
 struct SupervisorHooks {
-  std::function<void()> first_ready;             ///< proxy ready and every pool has an eligible worker, for the first time
-  std::function<void(int exit_code)> stopped;    ///< nothing is left but the admin: once
+  std::function<void()> first_ready;           ///< proxy ready and every pool has an eligible worker, for the first time
+  std::function<void(int exit_code)> stopped;  ///< nothing is left but the admin: once
 };
 
 class Supervisor {
@@ -76,7 +76,7 @@ class Supervisor {
   void child_exited(const ChildKey& key, ExitStatus status);
   void child_stopped(const ChildKey& key, bool stopped);
 
-  void plan();            ///< sets the control timer to whatever comes next
+  void plan();  ///< sets the control timer to whatever comes next
   void control_turn();
   void second_turn();
   void check_ready();

@@ -20,9 +20,9 @@ namespace drover::backends {
 namespace {
 
 constexpr const char* kHost = "127.0.0.1";
-constexpr std::array<std::string_view, 13> kNotInherited{"NOTIFY_SOCKET",  "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID",  "LISTEN_FDS",
-                                                         "LISTEN_FDNAMES", "DROVER_POOL",  "DROVER_WORKER", "DROVER_INCARNATION",
-                                                         "DROVER_CHANNEL_FD", "PORT", "HOST", "SOCKET"};
+constexpr std::array<std::string_view, 13> kNotInherited{"NOTIFY_SOCKET",  "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID",         "LISTEN_FDS",
+                                                         "LISTEN_FDNAMES", "DROVER_POOL",  "DROVER_WORKER", "DROVER_INCARNATION", "DROVER_CHANNEL_FD",
+                                                         "PORT",           "HOST",         "SOCKET"};
 
 std::string_view name_of(std::string_view entry) { return entry.substr(0, entry.find('=')); }
 

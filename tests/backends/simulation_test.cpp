@@ -54,23 +54,17 @@ TEST_P(PlantedBug, IsFound) {
   FAIL() << "no seed found the planted bug";
 }
 
-INSTANTIATE_TEST_SUITE_P(Simulation, PlantedBug,
-                         testing::Values(Plant{Defect::stale_events_obeyed, "stale_events_obeyed"},
-                                         Plant{Defect::gate_open_while_leaving, "gate_open_while_leaving"},
-                                         Plant{Defect::gate_ignores_health, "gate_ignores_health"},
-                                         Plant{Defect::gate_ignores_pause, "gate_ignores_pause"},
-                                         Plant{Defect::continue_forgotten, "continue_forgotten"},
-                                         Plant{Defect::spawn_beside_leftovers, "spawn_beside_leftovers"},
-                                         Plant{Defect::window_forgotten, "window_forgotten"}, Plant{Defect::delay_never_grows, "delay_never_grows"},
-                                         Plant{Defect::kill_forgotten, "kill_forgotten"},
-                                         Plant{Defect::two_replaced_at_once, "two_replaced_at_once"},
-                                         Plant{Defect::row_not_released, "row_not_released"},
-                                         Plant{Defect::ready_timeout_ignored, "ready_timeout_ignored"},
-                                         Plant{Defect::busy_ends_probing, "busy_ends_probing"},
-                                         Plant{Defect::drain_without_end, "drain_without_end"},
-                                         Plant{Defect::failing_never_replaced, "failing_never_replaced"},
-                                         Plant{Defect::probe_overlaps, "probe_overlaps"}),
-                         [](const auto& plant) { return std::string(plant.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Simulation, PlantedBug,
+    testing::Values(Plant{Defect::stale_events_obeyed, "stale_events_obeyed"}, Plant{Defect::gate_open_while_leaving, "gate_open_while_leaving"},
+                    Plant{Defect::gate_ignores_health, "gate_ignores_health"}, Plant{Defect::gate_ignores_pause, "gate_ignores_pause"},
+                    Plant{Defect::continue_forgotten, "continue_forgotten"}, Plant{Defect::spawn_beside_leftovers, "spawn_beside_leftovers"},
+                    Plant{Defect::window_forgotten, "window_forgotten"}, Plant{Defect::delay_never_grows, "delay_never_grows"},
+                    Plant{Defect::kill_forgotten, "kill_forgotten"}, Plant{Defect::two_replaced_at_once, "two_replaced_at_once"},
+                    Plant{Defect::row_not_released, "row_not_released"}, Plant{Defect::ready_timeout_ignored, "ready_timeout_ignored"},
+                    Plant{Defect::busy_ends_probing, "busy_ends_probing"}, Plant{Defect::drain_without_end, "drain_without_end"},
+                    Plant{Defect::failing_never_replaced, "failing_never_replaced"}, Plant{Defect::probe_overlaps, "probe_overlaps"}),
+    [](const auto& plant) { return std::string(plant.param.name); });
 
 TEST(Simulation, SameSeed_SameLife) {
   planted_defect = Defect::gate_ignores_health;

@@ -51,7 +51,7 @@ class World {
     bool tree = false;  ///< descendants, besides the main process
     bool paused = false;
     bool hung = false;
-    bool deaf = false;       ///< ends by KILL only
+    bool deaf = false;  ///< ends by KILL only
     bool deaf_tree = false;
     bool told_to_end = false;
     bool failed_start = false;
@@ -67,7 +67,7 @@ class World {
     bool paused = false;
     bool failing = false;
     bool probe_out = false;
-    bool drained = false;        ///< the operator's last word
+    bool drained = false;  ///< the operator's last word
     bool told_to_stop = false;
     bool replace_asked = false;  ///< by the operator
     bool taken = false;          ///< out of service with the token
@@ -159,7 +159,7 @@ class World {
   std::vector<Ledger> ledgers_;
   std::vector<SlotEffect> effects_;
   std::vector<Before> before_;
-  EventType told_ = EventType::tick;  ///< the present event
+  EventType told_ = EventType::tick;        ///< the present event
   std::optional<base::TimePoint> tick_at_;  ///< before the present event
   bool faulty_ = true;
   bool stopping_ = false;
