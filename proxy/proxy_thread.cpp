@@ -4,6 +4,7 @@
 #include "proxy/exchange.hpp"
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <netinet/in.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <ctime>
 
 namespace drover::proxy {
@@ -186,16 +188,20 @@ void ProxyThread::close_gently(std::uint32_t pool, Grant grant, WorkerConnection
   end_gently(*this, pool, std::move(grant), std::move(connection), closing_);
 }
 
+/// IMF-fixdate (RFC 9110 section 5.6.7). The C library's gmtime would open the time zone's file: the proxy opens none.
 std::string_view ProxyThread::date() {
   const std::time_t now = std::time(nullptr);
-  if (now != date_second_) {
-    date_second_ = now;
-    std::tm parts{};
-    ::gmtime_r(&now, &parts);
-    std::array<char, 40> text{};
-    const std::size_t length = std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
-    date_.assign(text.data(), length);
-  }
+  if (now == date_second_) return date_;
+  date_second_ = now;
+  constexpr std::array kDays{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  constexpr std::array kMonths{"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  const std::chrono::sys_seconds moment{std::chrono::seconds(now)};
+  const auto day = std::chrono::floor<std::chrono::days>(moment);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss time(moment - day);
+  date_ = fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", kDays[std::chrono::weekday(day).c_encoding()], static_cast<unsigned>(date.day()),
+                      kMonths[static_cast<unsigned>(date.month()) - 1], static_cast<int>(date.year()), time.hours().count(),
+                      time.minutes().count(), time.seconds().count());
   return date_;
 }
 

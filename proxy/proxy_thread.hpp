@@ -108,7 +108,7 @@ class ProxyThread {
   base::TimePoint refused_until_{};
   base::Rng ids_;
   std::string date_;
-  std::int64_t date_second_ = 0;
+  std::int64_t date_second_ = -1;
   bool draining_ = false;
   std::atomic<bool> drained_{false};
 };
