@@ -154,7 +154,10 @@ base::Result<Listening> Listening::open(const config::Bind& bind, const std::str
 }
 
 void Listening::close() {
-  if (fd_ && !path_.empty()) ::unlink(path_.c_str());
+  if (!fd_) return;
+  // Closing our descriptor alone would leave the socket listening for as long as a proxy holds its copy.
+  ::shutdown(fd_.get(), SHUT_RDWR);
+  if (!path_.empty()) ::unlink(path_.c_str());
   fd_.reset();
 }
 
