@@ -103,6 +103,7 @@ class Cluster:
         self.await_admin()
         if ready:
             self.await_ready()
+            wait_until(lambda: all(worker["eligible"] for worker in self.workers()), READY_SECONDS, "every worker is eligible")
         return self
 
     def log(self):

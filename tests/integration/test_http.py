@@ -211,17 +211,18 @@ class Bodies(HttpCase):
         answer = connection.response()
         self.assertEqual((answer.status, answer.body), (401, b"nope"))
 
-    def test_EarlyAnswer_ThenTheConnectionStaysInStep(self):
+    def test_EarlyAnswer_RestOfTheBodyIsNeverReadAsARequest(self):
         self.recorder.on("/early", ["send", "HTTP/1.1 401 Unauthorized\r\nContent-Length: 4\r\n\r\nnope"])
         connection = self.connect()
-        self.assertEqual(connection.exchange(request("POST", "/early", [("Content-Length", "20")]) + b"GET /x").status, 401)
+        smuggled = request(target="/smuggled-early")
+        self.assertEqual(connection.exchange(request("POST", "/early", [("Content-Length", "1000000")]) + smuggled).status, 401)
         try:
-            connection.send(b"y" * 14 + request(target="/next"))
+            connection.send(smuggled * 3)
         except OSError:
-            return
-        rest = connection.rest() if connection.ended else None
-        if rest is None and (connection.fill()):
-            self.assertEqual(self.seen(connection.response())["target"], "/next")
+            pass
+        self.assertEqual(connection.rest(), b"")
+        self.seen(self.connect().exchange(request(target="/after-early")))
+        self.assertEqual(self.recorder.events("/smuggled-early"), [])
 
     def test_SlowReader_GetsEveryByte(self):
         self.recorder.on("/big", ["body"], ["send", "HTTP/1.1 200 OK\r\nContent-Length: 8388608\r\n\r\n"], ["repeat", 128, "0123456789abcdef" * 4096])
@@ -368,7 +369,7 @@ class Headers(HttpCase):
         before = int(time.time() * 1000)
         start, = self.values(self.seen(self.connect().exchange(request())), "x-request-start")
         self.assertRegex(start, r"^t=\d+$")
-        self.assertTrue(before - 1 <= int(start[2:]) <= int(time.time() * 1000) + 1, start)
+        self.assertTrue(before - 1 <= int(start[2:]) <= int(time.time() * 1000) + 1, f"{start}, asked at {before}")
 
     def test_Via_NamesDroverAfterThoseBefore(self):
         told = self.seen(self.connect().exchange(request(headers=[("Via", "1.0 before")])))
@@ -428,11 +429,11 @@ class WorkerConnections(HttpCase):
         self.assertEqual(self.connect().exchange(request(target="/short")).body, b"ok")
         self.recorder.await_mark("idle-closed", 3)
 
-    def test_ClientThatLeaves_EndsTheWorkersConnection(self):
-        self.recorder.on("/left", ["body"], ["mark", "left-arrived"], ["await_end", "left-seen"])
+    def test_ClientThatLeavesDuringTheAnswer_EndsTheWorkersConnection(self):
+        self.recorder.on("/left", ["body"], ["send", "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n"], ["flood", "left-seen"])
         connection = self.connect()
         connection.send(request(target="/left"))
-        self.recorder.await_mark("left-arrived")
+        self.assertEqual(connection.head().status, 200)
         connection.close()
         self.recorder.await_mark("left-seen")
 

@@ -39,8 +39,8 @@ def serve(listener, sock, connection, report, seconds):
         arrived = time.time()
         time.sleep(seconds)  # the work
         look_for_overlap(listener, sock, connection, report)
-        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(target), target.encode()))
         report({"target": target, "connection": connection, "arrived": arrived, "answered": time.time()})
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(target), target.encode()))
 
 
 def main():
