@@ -129,7 +129,6 @@ HOSTS = {
     "HostWithFragment": get(host=b"Host: test#x\r\n"),
     "HostWithBackslash": get(host=b"Host: test\\evil\r\n"),
     "HostWithLettersAsPort": get(host=b"Host: test:http\r\n"),
-    "HostWithPortTooLarge": get(host=b"Host: test:65536\r\n"),
     "HostWithTwoPorts": get(host=b"Host: test:1:2\r\n"),
     "HostWithOpenBracket": get(host=b"Host: [::1\r\n"),
     "HostWithControl": get(host=b"Host: te\x01st\r\n"),

@@ -369,7 +369,8 @@ class Headers(HttpCase):
         before = int(time.time() * 1000)
         start, = self.values(self.seen(self.connect().exchange(request())), "x-request-start")
         self.assertRegex(start, r"^t=\d+$")
-        self.assertTrue(before - 1 <= int(start[2:]) <= int(time.time() * 1000) + 1, f"{start}, asked at {before}")
+        # The kernel's coarse clock, which lags by up to a tick of 10 ms, is good enough here.
+        self.assertTrue(before - 10 <= int(start[2:]) <= int(time.time() * 1000), f"{start}, asked at {before}")
 
     def test_Via_NamesDroverAfterThoseBefore(self):
         told = self.seen(self.connect().exchange(request(headers=[("Via", "1.0 before")])))
