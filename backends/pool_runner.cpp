@@ -55,7 +55,7 @@ void PoolRunner::run_pending() {
     std::vector<SlotEffect> effects = std::move(effects_);
     effects.clear();
     control_.handle(slot, event, base::Clock::now(), effects);
-    for (const SlotEffect& each : effects) carry_out(each.slot, each.effect);
+    carry_out(effects);
     effects_ = std::move(effects);
   }
   pending_.clear();
@@ -64,12 +64,20 @@ void PoolRunner::run_pending() {
   services_.changed();
 }
 
+/// A request that finds a gate closed must find the hope for the next worker already written, and lose it only after that worker's
+/// gate is open: so what grows is written before the effects, what falls after them.
+void PoolRunner::carry_out(const std::vector<SlotEffect>& effects) {
+  const std::uint32_t expected = control_.expected(base::Clock::now());
+  if (expected > services_.boards.supervisor_board().expected(index_)) services_.boards.write_expected(index_, expected);
+  for (const SlotEffect& each : effects) carry_out(each.slot, each.effect);
+}
+
 void PoolRunner::tick(base::TimePoint now) {
   running_ = true;
   std::vector<SlotEffect> effects = std::move(effects_);
   effects.clear();
   control_.tick(now, effects);
-  for (const SlotEffect& each : effects) carry_out(each.slot, each.effect);
+  carry_out(effects);
   effects_ = std::move(effects);
   running_ = false;
   run_pending();
@@ -100,7 +108,10 @@ void PoolRunner::exited(const ChildKey& key, ExitStatus status) {
   const std::uint32_t slot = key.id.slot;
   Seat& it = seat(slot);
   if (it.incarnation != key.incarnation) return;
+  const SlotState& state = control_.slot(slot);
+  const bool asked_for = state.leaving != Leaving::no;
   if (it.row) {
+    if (!asked_for) services_.boards.write_expected(index_, control_.expected(base::Clock::now()) + 1);  // until the policy has spoken
     services_.boards.close(*it.row);  // before anything is looked at: from here on nobody is sent to the dead
     services_.cut(*it.row, key.incarnation);
   }
@@ -109,9 +120,7 @@ void PoolRunner::exited(const ChildKey& key, ExitStatus status) {
   ++it.exits[status.signaled ? signal_name(status.value) : std::to_string(status.value)];
 
   const bool out_of_memory = status.signaled && status.value == SIGKILL && new_oom_kill();
-  const SlotState& state = control_.slot(slot);
   Event event{EventType::exited, key.incarnation, cause_of(status.signaled, status.value, out_of_memory), services_.host.tree_alive(key)};
-  const bool asked_for = state.leaving != Leaving::no;
   if (!state.ready_since && !asked_for && port_lost(slot, key)) event.cause = Cause::port_taken;
 
   const std::string how = in_words(status, out_of_memory);

@@ -93,6 +93,7 @@ class PoolRunner {
 
   void tell(std::uint32_t slot, Event event);
   void run_pending();
+  void carry_out(const std::vector<SlotEffect>& effects);
   void carry_out(std::uint32_t slot, const Effect& effect);
   void spawn(std::uint32_t slot, base::Incarnation incarnation);
   base::Result<WorkerEndpoint> make_endpoint(std::uint32_t slot, base::Incarnation incarnation);
