@@ -1,7 +1,9 @@
 // drover's command line: verbs to functions, nothing else.
+#include "admin/catalogue.hpp"
 #include "app/compose.hpp"
 #include "app/demo_worker.hpp"
 #include "base/text.hpp"
+#include "config/reference.hpp"
 #include "proxy/proxy_process.hpp"
 
 #include <CLI/CLI.hpp>
@@ -32,6 +34,10 @@ int main(int argc, char** argv) {
   run->add_option("FILE", file, "configuration")->capture_default_str();
   CLI::App* check = app.add_subcommand("check", "tell every mistake in FILE; start nothing");
   check->add_option("FILE", file, "configuration")->capture_default_str();
+  bool keys = false;
+  bool metrics = false;
+  check->add_flag("--keys", keys, "instead: print the reference of every key of cluster.toml, as Markdown");
+  check->add_flag("--metrics", metrics, "instead: print the table of all metrics, as Markdown");
   CLI::App* version = app.add_subcommand("version", "print the version");
 
   drover::app::DemoWorkerOptions demo_options;
@@ -50,6 +56,11 @@ int main(int argc, char** argv) {
     return code == 0 ? 0 : kUsage;
   }
   if (*run) return drover::app::run_cluster(file);
+  if (keys || metrics) {
+    if (keys) std::fputs(drover::config::reference().c_str(), stdout);
+    if (metrics) std::fputs(drover::admin::catalogue_table().c_str(), stdout);
+    return 0;
+  }
   if (*check) return drover::app::check_file(file);
   if (*demo) {
     if (port_option->count() > 0) demo_options.port = port;

@@ -1,5 +1,7 @@
 #include "config/keys.hpp"
 
+#include "base/text.hpp"
+
 #include <sys/signal.h>
 
 #include <array>
@@ -52,6 +54,16 @@ constexpr Range kTick{10, 30 * kDay};  ///< what repeats: not faster than a loop
 constexpr std::int64_t kKiB = 1024;
 constexpr std::int64_t kMiB = kKiB * 1024;
 constexpr Range kAnyBytes{0, std::numeric_limits<std::int64_t>::max()};
+constexpr std::int64_t kUnbounded = std::int64_t{1} << 50;  ///< an upper end beyond it is none
+
+std::string amount_text(Type type, std::int64_t amount) {
+  switch (type) {
+    case Type::duration: return base::to_text(Millis(amount));
+    case Type::bytes: return base::to_text(Bytes{static_cast<std::uint64_t>(amount)});
+    case Type::percent: return std::to_string(amount) + "%";
+    default: return std::to_string(amount);
+  }
+}
 
 // Not yet: the name is reserved, so that a mistyped key can be told from one that comes later.
 constexpr Key later(std::string_view name, std::string_view help) { return {.name = name, .help = help, .later = true}; }
@@ -61,7 +73,10 @@ constexpr Key table(std::string_view name, const Section& fields, void* (*target
 
 constexpr std::array kStrategies{std::string_view("round-robin"), std::string_view("least-connections"), std::string_view("least-memory"),
                                  std::string_view("random-of-two")};
-constexpr std::array kStrategyChoices{Choice{kStrategies[0]}, Choice{kStrategies[1]}, Choice{kStrategies[2]}, Choice{kStrategies[3]}};
+constexpr std::array kStrategyChoices{Choice{kStrategies[0], false, "the next in turn"},
+                                      Choice{kStrategies[1], false, "fewest exchanges in flight now"},
+                                      Choice{kStrategies[2], false, "smallest memory, by its own report, else as sampled"},
+                                      Choice{kStrategies[3], false, "of two drawn by lot the one with fewer exchanges in flight"}};
 constexpr std::array kLevels{Choice{"debug"}, Choice{"info"}, Choice{"warn"}, Choice{"error"}};
 constexpr std::array kFormats{Choice{"text"}, Choice{"json"}};
 constexpr std::array kModes{Choice{"http"}, Choice{"tcp", true}};
@@ -77,14 +92,14 @@ std::span<const Key> as_span() {
 // clang-format off
 constexpr std::array kCluster{
   Key{"ports", Type::ports, R"("20000-29999")",
-      "where workers' ports are taken from; should lie outside the kernel's ephemeral range", set<&Cluster::ports>},
-  Key{"shutdown", Type::duration, R"("25s")", "whole graceful stop, at most", set<&Cluster::shutdown>, kMayBeZero},
+      "where workers' ports are taken from; should lie outside the kernel's ephemeral range (else a warning)", set<&Cluster::ports>},
+  Key{"shutdown", Type::duration, R"("25s")", "whole graceful stop, at most; what is left then is killed", set<&Cluster::shutdown>, kMayBeZero},
 };
 
 constexpr std::array kAdmin{
   Key{"listen", Type::bind, R"("127.0.0.1:9180")", "/metrics, /livez, /readyz and /status; \"off\" to close", set<&Admin::listen>, {}, "off"},
   Key{"socket", Type::path, "",
-      "the command line's Unix socket, mode 0600; default: /run/drover/drover.sock as root, else drover.sock in $XDG_RUNTIME_DIR or /tmp/drover-UID",
+      "reserved for the command line's Unix socket: checked, but nothing listens there yet",
       set<&Admin::socket>},
   later("token_file", "lets the TCP side change things"),
 };
@@ -112,7 +127,7 @@ constexpr std::array kListenerLimits{
   Key{"target", Type::bytes, R"("8KiB")", "request target; more is 414", set<&Listener::Limits::target>, {64, kMiB}},
   Key{"head", Type::bytes, R"("32KiB")", "whole request head; more is 431", set<&Listener::Limits::head>, {256, kMiB}},
   Key{"body", Type::bytes, R"("unlimited")", "request body; more is 413", set<&Listener::Limits::body>, kAnyBytes, "unlimited"},
-  Key{"connections", Type::integer, "10_000", "clients at once", set<&Listener::Limits::connections>, {1, 1'000'000}},
+  Key{"connections", Type::integer, "10_000", "clients at once; further ones wait in the kernel's queue", set<&Listener::Limits::connections>, {1, 1'000'000}},
 };
 constexpr Section kListenerLimitsSection{"", "how much a client may send", as_span<kListenerLimits>};
 
@@ -130,31 +145,31 @@ constexpr std::array kListener{
 };
 
 constexpr std::array kReady{
-  Key{"tcp", Type::flag, "", "ready when the port accepts (the default)"},
-  Key{"http", Type::url_path, "", "ready when a GET of this path answers with one of `status`", set<&Pool::Ready::http>},
-  Key{"status", Type::statuses, "[200]", "statuses that count", set<&Pool::Ready::status>},
+  Key{"tcp", Type::flag, "", "ready when it accepts a connection; the same as no `http`"},
+  Key{"http", Type::url_path, "", "ready when a GET of this path answers with one of `status`; a JSON answer with \"ready\": false is not", set<&Pool::Ready::http>},
+  Key{"status", Type::statuses, "[200]", "statuses that count as ready", set<&Pool::Ready::status>},
   Key{"timeout", Type::duration, R"("30s")", "from start to ready; later is a death before ready", set<&Pool::Ready::timeout>, kPositive},
 };
 constexpr Section kReadySection{"", "when a worker may get work", as_span<kReady>};
 
 constexpr std::array kHealth{
-  Key{"http", Type::url_path, "", "probe by a GET of this path, else by a tcp connection", set<&Pool::Health::http>},
-  Key{"status", Type::statuses, "[200]", "statuses that count", set<&Pool::Health::status>},
+  Key{"http", Type::url_path, "", "probe by a GET of this path, else by a connection; a JSON answer may report memory (bytes), cpu (percent of one core), ready", set<&Pool::Health::http>},
+  Key{"status", Type::statuses, "[200]", "statuses that count as passed", set<&Pool::Health::status>},
   Key{"interval", Type::duration, R"("30s")", "between two probes", set<&Pool::Health::interval>, kTick},
   Key{"timeout", Type::duration, R"("2s")", "of one probe", set<&Pool::Health::timeout>, kPositive},
   Key{"rise", Type::integer, "2", "passed probes until a failing worker gets work again", set<&Pool::Health::rise>, {1, 1000}},
   Key{"fall", Type::integer, "3", "failed probes until a worker gets no new work", set<&Pool::Health::fall>, {1, 1000}},
   Key{"restart_after", Type::duration, R"("60s")",
-      "failing that long: replaced; \"off\": never", set<&Pool::Health::restart_after>, kPositive, "off"},
+      "failing that long: replaced, one worker of a pool at a time; \"off\": never", set<&Pool::Health::restart_after>, kPositive, "off"},
 };
 constexpr Section kHealthSection{"", "probes of running workers", as_span<kHealth>};
 
 constexpr std::array kRestart{
   Key{"delay", Type::duration, R"("1s")",
-      "before a dead worker is started again; doubles (jitter 10%) while it keeps dying young or by itself", set<&Pool::Restart::delay>, kTick},
-  Key{"max_delay", Type::duration, R"("30s")", "the delay's end", set<&Pool::Restart::max_delay>, kTick},
+      "before a dead worker is started again; doubles (jitter 10%) with each death before ready or by its own fault; a life beyond `young` starts it anew", set<&Pool::Restart::delay>, kTick},
+  Key{"max_delay", Type::duration, R"("30s")", "what the delay grows to", set<&Pool::Restart::max_delay>, kTick},
   Key{"max", Type::integer, "10",
-      "deaths before ready or young `within` which the slot is failed; 0: no limit", set<&Pool::Restart::max>, {0, 1'000'000}},
+      "with more deaths than this `within`, before ready or young, the slot is failed and retried each `max_delay`; 0: no limit", set<&Pool::Restart::max>, {0, 1'000'000}},
   Key{"within", Type::duration, R"("10m")", "window of `max`", set<&Pool::Restart::within>, kPositive},
   Key{"young", Type::duration, R"("10s")", "a death that soon after ready counts", set<&Pool::Restart::young>, kMayBeZero},
   Key{"give_up", Type::flag, "false", "a failed slot is not retried; drover exits 1 when all pools have failed", set<&Pool::Restart::give_up>},
@@ -169,13 +184,13 @@ constexpr Section kStopSection{"", "how a worker is ended", as_span<kStop>};
 
 constexpr std::array kDrain{
   Key{"http", Type::duration, R"("10s")", "exchanges may end within", set<&Pool::Drain::http>, kMayBeZero},
-  Key{"tunnel", Type::duration, R"("10s")", "websocket and other tunnels may end within", set<&Pool::Drain::tunnel>, kMayBeZero},
+  Key{"tunnel", Type::duration, R"("10s")", "reserved for websocket and other tunnels: checked, but for now they end with `http`", set<&Pool::Drain::tunnel>, kMayBeZero},
 };
 constexpr Section kDrainSection{"", "how long old work may last", as_span<kDrain>};
 
 constexpr std::array kAlert{
-  Key{"memory", Type::bytes, R"("500MiB")", "event and metric above it", set<&Pool::Alert::memory>, {1, kAnyBytes.most}},
-  Key{"cpu", Type::percent, R"("80%")", "of one core over the last interval", set<&Pool::Alert::cpu>, {0, 100'000}},
+  Key{"memory", Type::bytes, R"("500MiB")", "a log line when a worker rises above it", set<&Pool::Alert::memory>, {1, kAnyBytes.most}},
+  Key{"cpu", Type::percent, R"("80%")", "of one core over the last second; a log line when a worker rises above it", set<&Pool::Alert::cpu>, {0, 100'000}},
 };
 constexpr Section kAlertSection{"", "when to speak up", as_span<kAlert>};
 
@@ -201,13 +216,13 @@ constexpr Section kQueueSection{"", "requests that wait for a worker", as_span<k
 
 constexpr std::array kPool{
   Key{"command", Type::command, "",
-      "program and arguments; ${PORT}, ${HOST}, ${SOCKET}, ${WORKER}, ${ENV_NAME}; \"$$\" is a dollar; \"drover\" is this very executable",
+      "required: program and arguments; ${PORT}, ${HOST}, ${SOCKET}, ${WORKER}, ${ENV_NAME}; \"$$\" is a dollar; \"drover\" as program is this very executable",
       set<&Pool::command>},
-  Key{"dir", Type::folder, "", "folder to start in", set<&Pool::dir>},
-  Key{"user", Type::text, "", "user to run as, when started as root", set<&Pool::user>},
+  Key{"dir", Type::folder, "", "folder to start in; drover's own if not given", set<&Pool::dir>},
+  Key{"user", Type::text, "", "user to run as; needs root; drover's own if not given", set<&Pool::user>},
   Key{"env", Type::environment, "", "environment variables; ${…} as in command", set<&Pool::env>},
-  Key{"umask", Type::umask, "", "octal, as a string", set<&Pool::umask>},
-  Key{"workers", Type::integer, R"("auto")", "copies of the command; auto: number of CPUs", set<&Pool::workers>, {1, kMaxWorkers}, "auto"},
+  Key{"umask", Type::umask, "", "like \"022\"; drover's own if not given", set<&Pool::umask>},
+  Key{"workers", Type::integer, R"("auto")", "copies of the command; auto: number of CPUs; { min, max } is not available yet", set<&Pool::workers>, {1, kMaxWorkers}, "auto"},
   Key{"strategy", Type::choice, R"("round-robin")", "orders workers for each request", set<&Pool::strategy>, {}, {}, kStrategyChoices},
   Key{"concurrency", Type::integer, "0", "open connections per worker, busy or idle; 0: no limit", set<&Pool::concurrency>, {0, 1'000'000}},
   Key{"keepalive", Type::flag, "true", "reuse connections to workers", set<&Pool::keepalive>},
@@ -239,9 +254,9 @@ constexpr std::array kPool{
 
 /// A route's target is the name as written until pools are known.
 constexpr std::array kRoute{
-  Key{"host", Type::host, R"("*")", "\"*\", \"*.example.org\" or a name", set<&Route::host>},
-  Key{"path", Type::url_path, R"("/")", "prefix, on segment boundaries", set<&Route::path>},
-  Key{"pool", Type::text, "", "where its requests go"},
+  Key{"host", Type::host, R"("*")", "\"*\", \"*.example.org\" or a name, without a port; a name goes before \"*.…\", that before \"*\"", set<&Route::host>},
+  Key{"path", Type::url_path, R"("/")", "prefix, on segment boundaries; of one host's routes the longest path wins", set<&Route::path>},
+  Key{"pool", Type::text, "", "where its requests go; required with more than one pool"},
   later("methods", "only these"),
   later("headers", "only with these"),
   later("strip", "prefix to take off"),
@@ -250,7 +265,7 @@ constexpr std::array kRoute{
 };
 
 constexpr std::array kSections{
-  Section{"cluster", "the whole", as_span<kCluster>},
+  Section{"cluster", "what holds for everything", as_span<kCluster>},
   Section{"admin", "where drover is observed", as_span<kAdmin>},
   Section{"log", "drover's log, on standard error", as_span<kLog>},
   Section{"proxy", "the process that forwards", as_span<kProxy>},
@@ -274,6 +289,13 @@ const Section& section(std::string_view name) {
     if (candidate.name == name) return candidate;
   }
   return kSections[0];
+}
+
+std::string range_text(const Key& key) {
+  const auto [least, most] = key.range;
+  if (most == 0 || (least == 0 && most > kUnbounded)) return {};
+  if (most > kUnbounded) return "at least " + amount_text(key.type, least);
+  return "from " + amount_text(key.type, least) + " to " + amount_text(key.type, most);
 }
 
 std::span<const std::string_view> strategy_names() { return kStrategies; }

@@ -1,5 +1,5 @@
 // Role: the key table: every key of cluster.toml declared once, with type, unit, default, help and where its value goes.
-//       It drives parsing; reference documentation and a JSON Schema are made from it.
+//       It drives parsing; the reference documentation is made from it (reference.hpp).
 // Thread: any; constant. Ownership: static data.
 #pragma once
 
@@ -54,7 +54,8 @@ struct Value {
 
 struct Choice {
   std::string_view name;
-  bool later = false;  ///< known, refused as "not yet"
+  bool later = false;       ///< known, refused as "not yet"
+  std::string_view help{};  ///< "": the key's says it
 };
 
 /// Inclusive, in milliseconds, bytes, percent or pieces.
@@ -90,6 +91,9 @@ struct Key {
 /// per name, `route` is an array of tables.
 std::span<const Section> sections();
 const Section& section(std::string_view name);
+
+/// "from 1 to 500", "at least 1B"; "" where the key has no range worth telling.
+std::string range_text(const Key& key);
 
 /// Names a strategy may have; a test holds them against the balancer's table.
 std::span<const std::string_view> strategy_names();

@@ -58,15 +58,6 @@ std::string example_of(const Section& fields) {
 
 std::string whole(double amount) { return std::to_string(static_cast<std::int64_t>(amount)); }
 
-std::string amount_text(Type type, std::int64_t amount) {
-  switch (type) {
-    case Type::duration: return base::to_text(Millis(amount));
-    case Type::bytes: return base::to_text(Bytes{static_cast<std::uint64_t>(amount)});
-    case Type::percent: return std::to_string(amount) + "%";
-    default: return std::to_string(amount);
-  }
-}
-
 }  // namespace
 
 void Reader::mistake(Place place, std::string what, std::string hint) {
@@ -172,9 +163,7 @@ bool Reader::in_range(const Key& key, const Node& node, double amount) {
   const bool low = amount < static_cast<double>(least);
   if (!low && amount <= static_cast<double>(most)) return true;
   const std::string given = node.kind == Node::Kind::text ? quoted(node.text) : std::to_string(node.integer);
-  complain(key, node, given + (low ? " is too small" : " is too large"),
-           most > (std::int64_t{1} << 50) ? "at least " + amount_text(key.type, least)
-                                          : "from " + amount_text(key.type, least) + " to " + amount_text(key.type, most));
+  complain(key, node, given + (low ? " is too small" : " is too large"), range_text(key));
   return false;
 }
 
