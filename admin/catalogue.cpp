@@ -85,4 +85,14 @@ static_assert(in_order());
 std::span<const MetricInfo> catalogue() { return kCatalogue; }
 const MetricInfo& info(Metric metric) { return kCatalogue[static_cast<std::size_t>(metric)]; }
 
+std::string catalogue_table() {
+  constexpr std::array kTypes{"counter", "gauge", "histogram"};
+  std::string out = "| name | type | labels | meaning |\n|---|---|---|---|\n";
+  for (const MetricInfo& each : kCatalogue) {
+    out += "| `" + std::string(each.name) + "` | " + kTypes[static_cast<std::size_t>(each.type)] + " | " + std::string(each.labels) + " | " +
+           std::string(each.help) + " |\n";
+  }
+  return out;
+}
+
 }  // namespace drover::admin

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace drover::admin {
@@ -66,5 +67,7 @@ struct MetricInfo {
 /// In the order of the enumeration.
 std::span<const MetricInfo> catalogue();
 const MetricInfo& info(Metric metric);
+/// The whole catalogue as a table of docs/operations.md: what `drover check --metrics` prints.
+std::string catalogue_table();
 
 }  // namespace drover::admin
