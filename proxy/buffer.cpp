@@ -85,6 +85,7 @@ void Buffer::reserve(std::size_t wanted) {
 }
 
 void Buffer::append(std::string_view bytes) {
+  if (bytes.empty()) return;  // there may be no block yet
   reserve(bytes.size());
   std::memcpy(tail(), bytes.data(), bytes.size());
   commit(bytes.size());

@@ -87,7 +87,7 @@ Task<ClientSession::Wait> ClientSession::read_head() {
         co_await refuse(status, status == 414 ? "the request target is too long" : "the request head is too large", false);
         co_return Wait::closed;
       }
-    } else if (thread_.draining()) {
+    } else if (thread_.draining() && !watch.readable) {
       co_return Wait::closed;
     }
     if (!watch.readable) {
@@ -115,7 +115,7 @@ Task<bool> ClientSession::serve() {
   MessageParser<true> parser(head);
   std::string_view reason = parser.parse_head(in_.view().substr(0, length));
   if (reason.empty() && head.target.size() > listener_.limits.target.value) co_return co_await refuse(414, "the request target is too long", false);
-  if (length > listener_.limits.head.value) co_return co_await refuse(431, "the request head is too large", false);
+  if (length > listener_.limits.head.value || reason == kTooManyFields) co_return co_await refuse(431, "the request head is too large", false);
   if (reason.empty() && head.method == http::verb::connect) co_return co_await refuse(501, "CONNECT is not served here", prefers_json(head));
   if (reason.empty()) reason = check_request(head);
   if (!reason.empty()) co_return co_await refuse(400, reason, prefers_json(head));
@@ -123,7 +123,7 @@ Task<bool> ClientSession::serve() {
   Exchange exchange(*this, head, parser, length);
   const bool keep = co_await exchange.run();
   if (exchange.unread_body()) lingering_close_ = true;
-  co_return keep && !thread_.draining();
+  co_return keep;
 }
 
 Task<bool> ClientSession::refuse(unsigned status, std::string_view reason, bool json) {

@@ -20,6 +20,11 @@ board::Method tally_method(http::verb method) {
 
 constexpr unsigned kRetryAfterSeconds = 1;
 
+/// The Host of a request that came without one; a path of this machine is no name.
+std::string_view local_name(const config::Bind& bind) {
+  return bind.unix_path || bind.host.empty() ? std::string_view("localhost") : std::string_view(bind.text);
+}
+
 }  // namespace
 
 Exchange::Exchange(ClientSession& session, RequestHead& head, MessageParser<true>& parser, std::size_t head_length)
@@ -64,7 +69,8 @@ Task<bool> Exchange::serve() {
   const bool ready = co_await prepare_body();
   if (!ready) co_return false;
 
-  const ForwardedFacts facts{session_.peer(), session_.listener().bind.text, {request_id_.data(), request_id_.size()}, thread_.unix_ms(), pool_config_->keepalive};
+  const ForwardedFacts facts{
+      session_.peer(), local_name(session_.listener().bind), {request_id_.data(), request_id_.size()}, thread_.unix_ms(), pool_config_->keepalive};
   write_request(request_text_, head_, facts);
 
   Outcome outcome;
@@ -82,21 +88,29 @@ Task<bool> Exchange::serve() {
     case Outcome::Kind::refused:
     case Outcome::Kind::unanswered:
     case Outcome::Kind::rejected: co_return co_await answer_error(outcome.status, outcome.reason);
-    case Outcome::Kind::truncated: thread_.tally(pool_).truncated.add(); break;
+    case Outcome::Kind::truncated:
+      thread_.tally(pool_).truncated.add();
+      // Where the end of the connection is the end of the body, only a reset tells the one from the other.
+      if (const RelayPlan plan = response_plan(); plan.out == OutFraming::raw && plan.in != Framing::length) session_.reset_at_end();
+      break;
     case Outcome::Kind::client_gone:
     case Outcome::Kind::tunnel_over: break;
   }
   co_return false;
 }
 
+/// Nothing is added to the length: it may be anything that fits 64 bits.
+bool Exchange::body_is_here() const {
+  return head_.framing == Framing::none || (head_.framing == Framing::length && head_.content_length <= session_.in().size() - head_length_);
+}
+
 /// A small body is read whole before a worker is claimed: a slow client holds no worker, and the request can be sent again. Of a
 /// chunked one at least the first chunk's head is seen, so that a malformed one reaches nobody.
 Task<bool> Exchange::prepare_body() {
   Buffer& in = session_.in();
-  const std::uint64_t whole = head_length_ + head_.content_length;
-  if (head_.framing == Framing::none || (head_.framing == Framing::length && whole <= in.size())) co_return true;
+  if (body_is_here()) co_return true;
   // Heads are views into the session's buffer: it must not move.
-  const bool small = head_.framing == Framing::length && whole <= in.size() + in.room();
+  const bool small = head_.framing == Framing::length && head_.content_length <= in.size() + in.room() - head_length_;
   if (!small || head_.expect_continue) {
     body_plan_ = BodyPlan::streamed;
     take_body_from_session();
@@ -105,7 +119,7 @@ Task<bool> Exchange::prepare_body() {
   Buffer& body = small ? in : upload_;
   Watch& watch = session_.stream().watch();
   const auto enough = [&] {
-    if (small) return in.size() >= whole;
+    if (small) return body_is_here();
     return head_.framing == Framing::length ? !body.empty() : body.view().find('\n') != std::string_view::npos || body.size() >= 1024;
   };
   while (!enough()) {
@@ -133,9 +147,7 @@ Task<bool> Exchange::prepare_body() {
   co_return true;
 }
 
-void Exchange::take_body_from_session() {
-  upload_.append(session_.in().view().substr(head_length_));
-}
+void Exchange::take_body_from_session() { upload_.append(session_.in().view().substr(head_length_)); }
 
 /// Leaves in the session's buffer what comes after this request.
 void Exchange::give_body_back() {
@@ -145,9 +157,9 @@ void Exchange::give_body_back() {
     in.swap(upload_);
     return;
   }
-  const std::uint64_t whole = head_length_ + (head_.framing == Framing::length ? head_.content_length : 0);
-  if (whole > in.size()) unread_body_ = true;
-  in.consume(std::min<std::uint64_t>(whole, in.size()));
+  if (!body_is_here()) unread_body_ = true;
+  const std::uint64_t body = head_.framing == Framing::length ? head_.content_length : 0;
+  in.consume(head_length_ + std::min<std::uint64_t>(body, in.size() - head_length_));
 }
 
 /// A lease, at once or from the line. False: the client has been answered, or is gone.
@@ -199,14 +211,7 @@ Task<bool> Exchange::stand_in_line(const balancer::Avoid& avoid) {
   }
   const auto state = std::exchange(waiter_.state, Waiter::State::outside);
   if (state == Waiter::State::granted) {
-    Grant grant = std::move(waiter_.grant);
-    lease_ = grant.lease;
-    leased_ = true;
-    permit_ = std::move(grant.permit);
-    if (grant.connection.fd) {
-      connection_ = std::make_unique<WorkerConnection>(thread_.loop(), std::move(grant.connection.fd), lease_, std::move(grant.connection.permit));
-      connection_->reused = true;
-    }
+    take_grant();
     co_return true;
   }
   if (left) {
@@ -220,11 +225,26 @@ Task<bool> Exchange::stand_in_line(const balancer::Avoid& avoid) {
   co_return false;
 }
 
+/// Once at the moment of use, wherever the connection comes from: has its worker ended it meanwhile?
+void Exchange::take_grant() {
+  Grant grant = std::exchange(waiter_.grant, {});
+  lease_ = grant.lease;
+  leased_ = true;
+  permit_ = std::move(grant.permit);
+  if (!grant.connection.fd) return;
+  connection_ = std::make_unique<WorkerConnection>(thread_.loop(), std::move(grant.connection.fd), lease_, std::move(grant.connection.permit));
+  connection_->reused = true;
+  if (connection_->stream.quiet()) return;
+  permit_ = std::move(connection_->permit);
+  connection_.reset();
+}
+
 bool Exchange::may_retry(const Outcome& outcome) {
   using Kind = Outcome::Kind;
   if (outcome.kind != Kind::refused && outcome.kind != Kind::unanswered) return false;
-  const bool replayable = body_plan_ == BodyPlan::whole || !outcome.written;
-  if (!replayable) return false;
+  // A chunked body's decoder can't be turned back once a try has begun.
+  const bool untouched = !outcome.written && (outcome.kind == Kind::refused || head_.framing != Framing::chunked);
+  if (body_plan_ == BodyPlan::streamed && !untouched) return false;
   if (outcome.written && !head_.idempotent()) return false;
   // A death that the supervisor has seen proves that the request is not to blame for a retry storm.
   const bool proven = !thread_.claimer(pool_).transferable(lease_);
@@ -246,32 +266,31 @@ void Exchange::give_back_worker(bool reusable) {
   balancer::Claimer& claimer = thread_.claimer(pool_);
   PoolQueue& queue = thread_.queue(pool_);
   WorkerConnectionPtr connection = std::move(connection_);
-  const bool keep = reusable && connection && response_ && response_->reusable() && pool_config_->keepalive && upload_done_ &&
-                    connection->in.empty() && !connection->stream.watch().hangup;
+  const bool keep = reusable && connection && response_ && response_->reusable() && response_->framing != Framing::until_close &&
+                    pool_config_->keepalive && upload_done_ && connection->in.empty() && !connection->stream.watch().hangup;
   Grant grant;
   grant.lease = lease_;
   if (!queue.bounded()) {
-    if (keep) thread_.idle().put(std::move(connection));
+    if (keep) thread_.idle().put(std::move(connection), thread_.loop().now());
+    permit_ = {};  // that of a connection which did not come about
     claimer.release(lease_);
     return;
   }
   if (!connection) {
     grant.permit = std::move(permit_);
-    queue.give_back(claimer, std::move(grant));
+    queue.give_up(claimer, std::move(grant));
     return;
   }
   if (!keep) {
     thread_.close_gently(pool_, std::move(grant), std::move(connection));
     return;
   }
-  const auto until = connection->idle_until;
-  grant.connection = ParkedConnection{connection->stream.release(), lease_.incarnation, std::move(connection->permit), thread_.loop().now(), until};
+  const auto until = thread_.loop().now() + connection->idle_most;
+  grant.connection = ParkedConnection{connection->stream.release(), lease_.incarnation, std::move(connection->permit), until};
   queue.give_back(claimer, std::move(grant));
 }
 
-void Exchange::client_left(board::Stage stage) {
-  thread_.tally(pool_).client_disconnects[static_cast<std::size_t>(stage)].add();
-}
+void Exchange::client_left(board::Stage stage) { thread_.tally(pool_).client_disconnects[static_cast<std::size_t>(stage)].add(); }
 
 void Exchange::record(unsigned status) {
   if (answered_ || pool_config_ == nullptr) return;
@@ -282,8 +301,7 @@ void Exchange::record(unsigned status) {
 }
 
 Task<bool> Exchange::answer_error(unsigned status, std::string_view reason) {
-  const bool whole_body = head_.framing == Framing::none || (body_plan_ == BodyPlan::whole && head_.framing == Framing::length &&
-                                                             head_length_ + head_.content_length <= session_.in().size());
+  const bool whole_body = body_plan_ == BodyPlan::whole && body_is_here();
   if (!whole_body) unread_body_ = true;
   keep_client_ = keep_client_ && whole_body && status != 400 && status != 408 && !thread_.draining();
   ErrorReply reply;

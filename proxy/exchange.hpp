@@ -2,7 +2,7 @@
 // Thread: one proxy thread, inside its session's coroutine. Ownership: lives in the session's frame; holds at most one lease and
 //         one worker connection, both given back before it ends.
 //
-// Retry (DESIGN section 6): only before a byte reached the client. Always when not one byte reached the worker; idempotent requests
+// Retry: only before a byte reached the client. Always when not one byte reached the worker; idempotent requests
 // whose body can be sent again also when the worker closed or reset before its first byte. Never a POST that was written.
 #pragma once
 
@@ -59,6 +59,7 @@ class Exchange {
   // The thread cuts the exchanges of a worker that is gone.
   bool uses(std::uint32_t row, base::Incarnation incarnation) const { return leased_ && lease_.row == row && lease_.incarnation == incarnation; }
   void cut();
+  std::size_t index = 0;  ///< place in the thread's list
 
  private:
   using Clock = base::TimePoint;  // a moment on it
@@ -69,6 +70,8 @@ class Exchange {
   Task<bool> prepare_body();
   Task<bool> acquire();
   Task<bool> stand_in_line(const balancer::Avoid& avoid);
+  void take_grant();
+  bool body_is_here() const;
   bool may_retry(const Outcome& outcome);
   Task<bool> answer_error(unsigned status, std::string_view reason);
   void record(unsigned status);
@@ -92,6 +95,7 @@ class Exchange {
   void want_and_set_clock();
   Outcome worker_ended(board::RetryReason how) const;
   Outcome response_broken(std::string_view reason) const;
+  Outcome or_truncated(Outcome rejection) const;
   RelayPlan response_plan() const;
   void note_keep_alive_hint();
 
@@ -132,7 +136,7 @@ class Exchange {
   std::optional<ResponseHead> response_;
   std::optional<MessageParser<false>> response_parser_;
   std::optional<Relay<false>> download_;
-  Moved download_at_ = Moved::busy;
+  Moved download_at_ = Moved::need_source;
   HeadScan response_scan_;
   Buffer response_text_;
   std::string_view interim_unsent_;  ///< of response_text_: 1xx heads on their way to the client

@@ -85,7 +85,10 @@ Task<Outcome> Exchange::connect() {
     watch.want = 0;
     const bool late = std::exchange(fiber.timed_out, false) || (cut_ && !watch.writable);
     error = late ? ETIMEDOUT : connection_->stream.connect_error();
-    if (error != 0) connection_.reset();
+    if (error != 0) {
+      permit_ = std::move(connection_->permit);  // the place goes on with the lease
+      connection_.reset();
+    }
   }
   if (error == 0) co_return ended(Outcome::Kind::complete);
   if (error == ETIMEDOUT) co_return not_connected(504, "the worker did not accept the connection in time", board::RetryReason::timeout);
@@ -100,9 +103,10 @@ Task<Outcome> Exchange::pump() {
   worker.fiber = &fiber;
   response_scan_.reset();
   response_text_.clear();
-  written_ = upload_failed_ = any_response_byte_ = false;
+  written_ = upload_done_ = upload_failed_ = any_response_byte_ = false;
+  download_at_ = Moved::need_source;
   upload_moved_ = worker_moved_ = thread_.loop().now();
-  connection_->idle_until = worker_moved_ + pool_config_->timeouts.idle;
+  connection_->idle_most = pool_config_->timeouts.idle;
 
   RelayPlan plan;
   if (body_plan_ == BodyPlan::streamed) {
@@ -126,12 +130,13 @@ Task<Outcome> Exchange::pump() {
       if (upload_at_ == Moved::busy || download_at_ == Moved::busy) co_await thread_.loop().yield(fiber);
       continue;
     }
-    if (client.broken && !download_) {
-      client_left(upload_done_ ? board::Stage::waiting : board::Stage::request_body);
+    if (client.broken) {
+      client_left(download_ ? board::Stage::response_body : upload_done_ ? board::Stage::waiting : board::Stage::request_body);
       over = ended(Outcome::Kind::client_gone);
       break;
     }
-    if (cut_ && !worker.readable) {
+    // What the dead worker sent is still delivered, however slow the client.
+    if (cut_ && !worker.readable && (!download_ || download_at_ == Moved::need_source)) {
       over = worker_ended(board::RetryReason::closed);
       break;
     }
@@ -147,6 +152,7 @@ Task<Outcome> Exchange::pump() {
   if (!over) co_return co_await tunnel();
   if (!upload_done_) unread_body_ = body_plan_ == BodyPlan::streamed;
   over->written = written_;
+  if (download_ && download_->sent_any()) record(response_->status);
   download_.reset();
   co_return *over;
 }
@@ -166,8 +172,8 @@ std::optional<Outcome> Exchange::step_upload(Relay<true>& up, bool& moved) {
     case Moved::done: upload_done_ = true; return {};
     case Moved::source_ended:
     case Moved::source_failed: client_left(board::Stage::request_body); return ended(Outcome::Kind::client_gone);
-    case Moved::bad_body: return download_ ? ended(Outcome::Kind::truncated) : rejected(400, up.reason(), false);
-    case Moved::too_large: return download_ ? ended(Outcome::Kind::truncated) : rejected(413, "the request body is larger than this server takes", false);
+    case Moved::bad_body: return or_truncated(rejected(400, up.reason(), false));
+    case Moved::too_large: return or_truncated(rejected(413, "the request body is larger than this server takes", false));
     case Moved::sink_failed:
       upload_failed_ = true;
       connection_->stream.watch().readable = true;  // an answer may stand there, or the reason
@@ -273,8 +279,8 @@ void Exchange::note_keep_alive_hint() {
     if (token.size() <= kName.size() || !equal_ignoring_case(token.substr(0, kName.size()), kName)) return;
     unsigned seconds = 0;
     std::from_chars(token.data() + kName.size(), token.data() + token.size(), seconds);
-    const auto bound = base::Millis(std::min<std::int64_t>(std::int64_t{seconds} * 1000 - 500, pool_config_->timeouts.idle.count()));
-    connection_->idle_until = thread_.loop().now() + std::max(bound, base::Millis(0));
+    const base::Millis bound(std::int64_t{seconds} * 1000 - 500);
+    connection_->idle_most = std::clamp(bound, base::Millis(0), pool_config_->timeouts.idle);
   });
 }
 
@@ -285,7 +291,6 @@ std::optional<Outcome> Exchange::step_download(bool& moved) {
     moved = true;
     worker_moved_ = thread_.loop().now();
   }
-  if (down.sent_any()) record(response_->status);
   switch (download_at_) {
     case Moved::busy:
     case Moved::need_source:
@@ -312,10 +317,13 @@ Outcome Exchange::worker_ended(board::RetryReason how) const {
 }
 
 Outcome Exchange::response_broken(std::string_view reason) const {
-  if (!download_ || !download_->sent_any()) return rejected(502, reason, true);
-  Outcome outcome = ended(Outcome::Kind::truncated);
-  outcome.worker_fault = true;
-  return outcome;
+  return or_truncated(rejected(502, reason, true));
+}
+
+/// Once the client has a byte of the response, the end of the connection is all that can still be said.
+Outcome Exchange::or_truncated(Outcome rejection) const {
+  if (download_ && download_->sent_any()) rejection.kind = Outcome::Kind::truncated;
+  return rejection;
 }
 
 void Exchange::want_and_set_clock() {
@@ -343,20 +351,18 @@ void Exchange::want_and_set_clock() {
     until = std::min(until, worker_moved_ + pool.stall);
   }
   thread_.loop().set_deadline(session_.fiber(), until);
+  session_.fiber().timed_out = false;  // an older deadline may have passed while this fiber was moving bytes
 }
 
 std::optional<Outcome> Exchange::check_clocks() {
   if (!std::exchange(session_.fiber().timed_out, false)) return {};
   const bool upload_waits = !upload_done_ && !upload_failed_;
-  if (download_) {
-    if (download_at_ == Moved::need_sink) {
-      client_left(board::Stage::response_body);
-      return ended(Outcome::Kind::client_gone);
-    }
-    if (!upload_waits || upload_at_ != Moved::need_source) return response_broken("the worker fell silent inside its response");
-    return ended(Outcome::Kind::truncated);
+  if (!interim_unsent_.empty() || (download_ && download_at_ == Moved::need_sink)) {
+    client_left(download_ ? board::Stage::response_body : board::Stage::waiting);
+    return ended(Outcome::Kind::client_gone);
   }
-  if (upload_waits && upload_at_ == Moved::need_source) return rejected(408, "the request body did not come in time", false);
+  if (upload_waits && upload_at_ == Moved::need_source) return or_truncated(rejected(408, "the request body did not come in time", false));
+  if (download_) return response_broken("the worker fell silent inside its response");
   if (upload_waits) return rejected(504, "the worker stopped taking the request", true);
   return rejected(504, "the worker did not answer in time", true);
 }

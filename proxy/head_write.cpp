@@ -24,15 +24,6 @@ void append_field(Buffer& out, std::string_view name, std::string_view value) {
   out.append("\r\n");
 }
 
-/// What drover sets itself; a client's own word for it is not believed.
-bool set_by_drover(std::string_view name) {
-  if (name.size() < 9 || (name[0] != 'x' && name[0] != 'X' && name[0] != 'f' && name[0] != 'F')) return false;
-  for (const std::string_view ours : {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id", "x-request-start", "forwarded"}) {
-    if (equal_ignoring_case(name, ours)) return true;
-  }
-  return false;
-}
-
 bool forwarded_as_is(const RequestHead& head, const Field& field) {
   if (head.hop_by_hop(field) || set_by_drover(field.name)) return false;
   if (field.id == http::field::expect) return head.expect_continue;

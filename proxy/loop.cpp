@@ -122,7 +122,7 @@ void Loop::every(base::Millis period, std::function<void()> tick) {
 
 int Loop::timeout_ms() const {
   if (!ready_.empty()) return 0;
-  const auto until = std::min(next_scan_, next_tick_);
+  const auto until = tick_ ? std::min(next_scan_, next_tick_) : next_scan_;
   if (until <= now_) return 0;
   const auto ms = std::chrono::ceil<base::Millis>(until - now_).count();
   return static_cast<int>(std::min<std::int64_t>(ms, 1000));

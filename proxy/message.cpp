@@ -60,6 +60,15 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
   return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
+bool set_by_drover(std::string_view name) {
+  if (name.size() < 9 || (lower(name[0]) != 'x' && lower(name[0]) != 'f')) return false;
+  const auto same = [](char x, char y) { return (x == '_' ? '-' : lower(x)) == y; };
+  for (const std::string_view ours : {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id", "x-request-start", "forwarded"}) {
+    if (name.size() == ours.size() && std::equal(name.begin(), name.end(), ours.begin(), same)) return true;
+  }
+  return false;
+}
+
 const Field* Head::find(http::field id) const {
   for (const Field& field : fields()) {
     if (field.id == id) return &field;
@@ -165,7 +174,7 @@ void MessageParser<isRequest>::on_field_impl(http::field id, string_view name, s
     return refuse("a header line is folded", ec);
   }
   if (head_done_) return take_trailer(field, ec);
-  if (head_.count() == Head::kMaxFields) return refuse("there are more than 128 header fields", ec);
+  if (head_.count() == Head::kMaxFields) return refuse(kTooManyFields, ec);
   head_.push(field);
   take_framing_field(field, ec);
 }
@@ -208,7 +217,7 @@ void MessageParser<isRequest>::take_framing_field(const Field& field, error_code
 
 template <bool isRequest>
 void MessageParser<isRequest>::take_trailer(const Field& field, error_code& ec) {
-  if (forbidden_trailer(field.id)) return;
+  if (forbidden_trailer(field.id) || head_.hop_by_hop(field) || (isRequest && set_by_drover(field.name))) return;
   if (trailer_.size() + field.name.size() + field.value.size() + 4 > kMaxTrailer) return refuse("the trailer is too long", ec);
   trailer_.append(field.name).append(": ").append(field.value).append("\r\n");
 }

@@ -25,6 +25,11 @@ struct Field {
   std::string_view value;
 };
 
+inline constexpr std::string_view kTooManyFields = "there are more than 128 header fields";
+
+/// What drover sets itself (in any spelling that a gateway interface makes the same): a client's own word for it is not believed.
+bool set_by_drover(std::string_view name);
+
 bool equal_ignoring_case(std::string_view a, std::string_view b);
 /// Calls `each` with every element of a comma-separated list, trimmed, empty ones left out.
 template <class Each>

@@ -68,6 +68,13 @@ std::string_view check_target(RequestHead& head) {
   return {};
 }
 
+/// HTTP/2 in a tunnel would carry requests past every rule of this proxy; the offer may be ignored (RFC 9110 section 7.8).
+bool offers_h2c(std::string_view upgrade) {
+  bool found = false;
+  for_each_token(upgrade, [&](std::string_view token) { found = found || equal_ignoring_case(token, "h2c"); });
+  return found;
+}
+
 std::string_view check_host(RequestHead& head) {
   const Field* host = nullptr;
   for (const Field& field : head.fields()) {
@@ -91,7 +98,7 @@ std::string_view check_request(RequestHead& head) {
     head.expect_continue = head.framing != Framing::none;
   }
   if (head.connection_upgrade && head.version >= 11 && head.framing == Framing::none) {
-    if (const Field* upgrade = head.find(http::field::upgrade); upgrade != nullptr) head.upgrade = upgrade->value;
+    if (const Field* upgrade = head.find(http::field::upgrade); upgrade != nullptr && !offers_h2c(upgrade->value)) head.upgrade = upgrade->value;
   }
   return {};
 }

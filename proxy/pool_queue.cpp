@@ -1,18 +1,10 @@
 #include "proxy/pool_queue.hpp"
 
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <cerrno>
 
 namespace drover::proxy {
 
 namespace {
-
-bool ended_by_worker(const ParkedConnection& connection) {
-  char byte = 0;
-  return ::recv(connection.fd.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
-}
 
 struct AdmitContext {
   PoolQueue* queue;
@@ -35,7 +27,7 @@ bool PoolQueue::admit_bounded(const balancer::Lease& lease, Grant& grant) {
   while (!idle.empty()) {
     ParkedConnection connection = std::move(idle.back());
     idle.pop_back();
-    if (connection.incarnation != lease.incarnation || ended_by_worker(connection)) continue;
+    if (connection.incarnation != lease.incarnation) continue;
     grant.connection = std::move(connection);
     return true;
   }
@@ -59,7 +51,7 @@ PoolQueue::Entry PoolQueue::enter(Waiter& waiter, balancer::Claimer& claimer, co
       waiter.state = Waiter::State::granted;
       return Entry::granted;
     }
-    if (result.why == balancer::NoLease::nobody && hopeless_ && supervisor_.expected(pool_) == 0) return Entry::nobody;
+    if (result.why == balancer::NoLease::nobody && hopeless(loop.now()) && supervisor_.expected(pool_) == 0) return Entry::nobody;
   }
   if (line_.size() >= config_.queue.max) return Entry::full;
   waiter.state = Waiter::State::waiting;
@@ -110,8 +102,19 @@ void PoolQueue::give_back(balancer::Claimer& claimer, Grant grant) {
     hand(head, std::move(grant));
     return;
   }
+  release(claimer, grant);
+}
+
+void PoolQueue::give_up(balancer::Claimer& claimer, Grant grant) {
+  const std::lock_guard lock(mutex_);
+  release(claimer, grant);
+}
+
+/// Under the mutex: whoever enters next must find the place free, or would wait for it in vain.
+void PoolQueue::release(balancer::Claimer& claimer, Grant& grant) {
   claimer.release(grant.lease);
   if (grant.connection.fd) parked(grant.lease.row).push_back(std::move(grant.connection));
+  grant.permit = {};
 }
 
 void PoolQueue::retry(balancer::Claimer& claimer) {
@@ -139,17 +142,20 @@ bool PoolQueue::any_open() const {
   return false;
 }
 
-void PoolQueue::tick(balancer::Claimer& claimer) {
+void PoolQueue::tick(balancer::Claimer& claimer, base::TimePoint now) {
   const std::lock_guard lock(mutex_);
   retry_locked(claimer);
-  const bool nothing = !any_open() && supervisor_.expected(pool_) == 0;
-  while (nothing && hopeless_ && !line_.empty()) {
+  if (any_open() || supervisor_.expected(pool_) > 0) {
+    nothing_since_.reset();
+  } else if (!nothing_since_) {
+    nothing_since_ = now;
+  }
+  while (hopeless(now) && !line_.empty()) {
     Waiter& head = *line_.front();
     pop_front();
     head.state = Waiter::State::hopeless;
     wake(head);
   }
-  hopeless_ = nothing;
 }
 
 std::vector<ParkedConnection> PoolQueue::take_expired(base::TimePoint now) {

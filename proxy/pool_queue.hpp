@@ -13,6 +13,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 namespace drover::proxy {
@@ -53,11 +54,14 @@ class PoolQueue {
 
   /// Returns a lease of a bounded pool with its connection (or only the permit): to the head of the line, else to the pool.
   void give_back(balancer::Claimer& claimer, Grant grant);
+  /// Returns one whose worker could not be reached. Whoever waits is not sent after it: that would use up everybody's tries in the moment
+  /// between a death and its news. They try again at the next tick or change of the board.
+  void give_up(balancer::Claimer& claimer, Grant grant);
 
   /// The board changed: tries for those who wait, in their order.
   void retry(balancer::Claimer& claimer);
-  /// Each quarter second: tries again, and sends everybody away once there has been nothing to hope for since the last tick.
-  void tick(balancer::Claimer& claimer);
+  /// Each quarter second, on every thread: tries again, and sends everybody away once there has been nothing to hope for for a while.
+  void tick(balancer::Claimer& claimer, base::TimePoint now);
 
   /// Takes out parked connections whose time is over or whose row is cut.
   std::vector<ParkedConnection> take_expired(base::TimePoint now);
@@ -71,7 +75,9 @@ class PoolQueue {
   static void wake(const Waiter& waiter);
   void retry_locked(balancer::Claimer& claimer);
   bool any_open() const;
+  bool hopeless(base::TimePoint now) const { return nothing_since_ && now - *nothing_since_ >= kHopePause; }
   void pop_front();
+  void release(balancer::Claimer& claimer, Grant& grant);
   std::vector<ParkedConnection>& parked(std::uint32_t row) { return parked_[row - proxy_.shape().pools[pool_].first]; }
 
   const config::Pool& config_;
@@ -80,8 +86,10 @@ class PoolQueue {
   const board::ProxyBoard& proxy_;
   mutable std::mutex mutex_;
   std::deque<Waiter*> line_;
-  /// No gate was open and no worker expected at the last tick. A moment's gap between a death and the news of its successor is no loss of hope.
-  bool hopeless_ = false;
+  /// A moment's gap between a death and the news of its successor is no loss of hope.
+  static constexpr base::Millis kHopePause{250};
+  /// Since when every tick of every thread found no gate open and no worker expected.
+  std::optional<base::TimePoint> nothing_since_;
   std::vector<std::vector<ParkedConnection>> parked_;  ///< by row of the pool
 };
 

@@ -27,6 +27,8 @@ namespace drover::proxy {
 namespace {
 
 constexpr int kDrainPollMs = 20;
+constexpr int kKeepaliveIdleS = 60;
+constexpr int kKeepaliveIntervalS = 15;  // nine unanswered ones (the kernel's default) end the connection
 
 base::Result<std::string> read_memfd(int fd) {
   struct stat facts {};
@@ -56,7 +58,12 @@ void limit_rights() {
 void prepare_listener(int fd) {
   ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
   const int on = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // accepted sockets inherit it: one call less for each; no matter for Unix sockets
+  // Accepted sockets inherit these: no call for each; no matter for Unix sockets.
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  // A tunnel has no clock: a client that vanished without a word would hold its worker for ever.
+  ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &kKeepaliveIdleS, sizeof kKeepaliveIdleS);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &kKeepaliveIntervalS, sizeof kKeepaliveIntervalS);
 }
 
 class Process {

@@ -22,6 +22,7 @@ namespace {
 constexpr base::Millis kTick{250};
 constexpr base::Millis kPassOver{1000};
 constexpr base::Millis kGentleClose{1000};
+constexpr std::size_t kGentleBytes = std::size_t{1024} * 1024;
 constexpr int kAcceptsPerTurn = 8;
 constexpr std::uint64_t kLeadBeforeRest = 8;  ///< connections: below it an uneven spread costs nothing
 constexpr std::size_t kMaxPassedOver = 8;
@@ -61,13 +62,16 @@ Detached end_gently(ProxyThread& thread, std::uint32_t pool, Grant grant, Worker
   connection->in.clear();
   connection->in.reserve(Buffer::kSmall);
   loop.set_deadline(fiber, loop.now() + kGentleClose);
-  while (!fiber.timed_out) {
+  std::size_t dropped = 0;
+  while (!fiber.timed_out && dropped < kGentleBytes) {
     if (!watch.readable) {
       co_await loop.wait(fiber);
       continue;
     }
     const IoResult got = connection->stream.read(connection->in.tail(), connection->in.room());
     if (got.what == Io::eof || got.what == Io::failed) break;
+    dropped += got.bytes;
+    co_await loop.yield(fiber);  // a worker that sends faster than this reads must not keep the thread
   }
   loop.remove(fiber);
   --count;
@@ -129,20 +133,15 @@ void ProxyThread::run() {
 
 void ProxyThread::accept_some(Accepting& accepting) {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    if (draining_ || should_rest(accepting.listener)) {
-      accepting.resting = true;
-      loop_->disarm(accepting.callback);
-      return;
-    }
+    // The kernel wakes one thread for a client: who is woken takes it, and rests only then. When all are full, the next tick looks again.
+    const Share now = share(accepting.listener);
+    if (draining_ || now == Share::full || (now == Share::ahead && i > 0)) return loop_->disarm(accepting.callback);
     sockaddr_storage address{};
     socklen_t length = sizeof address;
     base::UniqueFd fd(::accept4(accepting.callback.fd, reinterpret_cast<sockaddr*>(&address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd) {
       // Out of descriptors or memory: the connection stays in the kernel's queue until the next tick.
-      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        accepting.resting = true;
-        loop_->disarm(accepting.callback);
-      }
+      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) loop_->disarm(accepting.callback);
       return;
     }
     auto& count = shared_.board.client_connections(index_, accepting.listener);
@@ -151,14 +150,14 @@ void ProxyThread::accept_some(Accepting& accepting) {
   }
 }
 
-/// Full, or more than a quarter ahead of the mean: then the others accept.
-bool ProxyThread::should_rest(std::uint32_t listener) const {
+/// Ahead: by more than a quarter of the mean; then the others accept.
+ProxyThread::Share ProxyThread::share(std::uint32_t listener) const {
   const std::uint32_t threads = shared_.board.shape().threads;
   std::uint64_t total = 0;
   for (std::uint32_t t = 0; t < threads; ++t) total += shared_.board.client_connections(t, listener).get();
-  if (total >= shared_.config.listeners[listener].limits.connections) return true;
+  if (total >= shared_.config.listeners[listener].limits.connections) return Share::full;
   const std::uint64_t mine = shared_.board.client_connections(index_, listener).get();
-  return threads > 1 && mine > kLeadBeforeRest && mine * threads * 4 > total * 5;
+  return threads > 1 && mine > kLeadBeforeRest && mine * threads * 4 > total * 5 ? Share::ahead : Share::fair;
 }
 
 void ProxyThread::tick() {
@@ -166,13 +165,11 @@ void ProxyThread::tick() {
   thread_tally().heartbeat_ns.set(static_cast<std::uint64_t>(now.time_since_epoch().count()));
   idle_.sweep(now);
   for (std::uint32_t pool = 0; pool < claimers_.size(); ++pool) {
-    queue(pool).tick(claimer(pool));
+    queue(pool).tick(claimer(pool), now);
     if (queue(pool).bounded()) sweep_parked(pool);
   }
   for (Accepting& accepting : accepting_) {
-    if (!accepting.resting || draining_ || should_rest(accepting.listener)) continue;
-    accepting.resting = false;
-    loop_->arm(accepting.callback, true);
+    if (!draining_ && share(accepting.listener) == Share::fair) loop_->arm(accepting.callback, true);
   }
   finish_if_drained();
 }
@@ -242,6 +239,18 @@ void ProxyThread::session_ended(ClientSession& session) {
   sessions_.pop_back();
   auto& count = shared_.board.client_connections(index_, session.listener_index());
   count.set(count.get() - 1);
+}
+
+void ProxyThread::exchange_began(Exchange& exchange) {
+  exchange.index = exchanges_.size();
+  exchanges_.push_back(&exchange);
+}
+
+void ProxyThread::exchange_ended(Exchange& exchange) {
+  Exchange* last = exchanges_.back();
+  exchanges_[exchange.index] = last;
+  last->index = exchange.index;
+  exchanges_.pop_back();
 }
 
 void ProxyThread::drain() {

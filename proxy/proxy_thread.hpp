@@ -73,8 +73,8 @@ class ProxyThread {
 
   void session_started(ClientSession& session);
   void session_ended(ClientSession& session);
-  void exchange_began(Exchange& exchange) { exchanges_.push_back(&exchange); }
-  void exchange_ended(Exchange& exchange) { std::erase(exchanges_, &exchange); }
+  void exchange_began(Exchange& exchange);
+  void exchange_ended(Exchange& exchange);
   /// Closes a worker's connection so that it has seen the end before its place is free (pools with `concurrency`).
   void close_gently(std::uint32_t pool, Grant grant, WorkerConnectionPtr connection);
 
@@ -82,12 +82,12 @@ class ProxyThread {
   struct Accepting {
     Loop::Callback callback;
     std::uint32_t listener = 0;
-    bool resting = false;
   };
 
   ProxyThread(Shared& shared, std::uint32_t index, std::unique_ptr<Loop> loop, int board_changed);
   void accept_some(Accepting& accepting);
-  bool should_rest(std::uint32_t listener) const;
+  enum class Share : std::uint8_t { fair, ahead, full };
+  Share share(std::uint32_t listener) const;
   void tick();
   void sweep_parked(std::uint32_t pool);
   void begin_drain();

@@ -130,7 +130,10 @@ Moved Relay<isRequest>::take_chunked(std::string_view bytes) {
 /// Reads more. done: the buffer has new bytes, or the body ended with the stream.
 template <bool isRequest>
 Moved Relay<isRequest>::fill() {
-  if (!source_.watch().readable) return Moved::need_source;
+  if (!source_.watch().readable) {
+    if (buffer_.empty()) buffer_.free();  // a stream at rest holds no memory
+    return Moved::need_source;
+  }
   const bool large = plan_.in == Framing::length ? remaining_ > Buffer::kSmall : payload_ > Buffer::kSmall;
   const std::size_t wanted = large ? Buffer::kLarge : Buffer::kSmall;
   if (buffer_.empty() && buffer_.capacity() < wanted) {

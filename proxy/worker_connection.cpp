@@ -23,7 +23,7 @@ Permit Permit::take(board::ProxyRow& row, std::uint32_t most) {
   return {};
 }
 
-void IdleConnections::put(WorkerConnectionPtr connection) {
+void IdleConnections::put(WorkerConnectionPtr connection, base::TimePoint now) {
   auto& idle = rows_[connection->row];
   Watch& watch = connection->stream.watch();
   // A read that filled its buffer to the brim could not tell whether more stood behind it.
@@ -32,16 +32,20 @@ void IdleConnections::put(WorkerConnectionPtr connection) {
   connection->in.free();
   watch.fiber = nullptr;
   watch.want = 0;
+  connection->idle_since = now;
+  connection->idle_until = now + connection->idle_most;
   idle.push_back(std::move(connection));
 }
 
 WorkerConnectionPtr IdleConnections::take(const balancer::Lease& lease, base::TimePoint now, bool proven) {
   auto& idle = rows_[lease.row];
   while (!idle.empty()) {
+    // The others have been idle for longer still: they stay for requests that may be sent twice.
+    if (proven && now - idle.back()->idle_since >= kFresh) return nullptr;
     WorkerConnectionPtr connection = std::move(idle.back());
     idle.pop_back();
     if (!whole(*connection, lease, now)) continue;
-    if (proven && (now - connection->idle_since >= kFresh || !connection->stream.quiet())) continue;
+    if (proven && !connection->stream.quiet()) continue;
     connection->reused = true;
     return connection;
   }

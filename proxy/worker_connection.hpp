@@ -44,6 +44,7 @@ struct WorkerConnection {
   std::uint32_t row;
   base::Incarnation incarnation;
   Permit permit;
+  base::Millis idle_most{0};  ///< how long it may stay idle: the pool's timeout, or less by the worker's own word
   base::TimePoint idle_since{};
   base::TimePoint idle_until{};
   bool reused = false;
@@ -56,7 +57,6 @@ struct ParkedConnection {
   base::UniqueFd fd;
   base::Incarnation incarnation = 0;
   Permit permit;
-  base::TimePoint idle_since{};
   base::TimePoint idle_until{};
 };
 
@@ -66,7 +66,7 @@ class IdleConnections {
 
   explicit IdleConnections(std::uint32_t rows) : rows_(rows) {}
 
-  void put(WorkerConnectionPtr connection);
+  void put(WorkerConnectionPtr connection, base::TimePoint now);
   /// The newest one that is still whole; `proven`: it was idle for less than a second and a read shows that the worker has not ended it.
   WorkerConnectionPtr take(const balancer::Lease& lease, base::TimePoint now, bool proven);
   /// Closes those whose time is over or whose worker has ended them.

@@ -1,17 +1,17 @@
 """What a proxy gets wrong under rare conditions: repeated tries, lengths beyond 64 bits, ends that must be seen, connections that must
 be kept, threads that must not stand still, clients that come when a thread rests."""
 
+import collections
 import json
 import os
 import signal
 import socket
-import struct
+import threading
 import time
 
-import processes
 from drover_case import DroverCase, main
 from processes import wait_until
-from raw_http import request
+from raw_http import Truncated, request
 
 
 class ReviewCase(DroverCase):
@@ -141,23 +141,29 @@ class Threads(ReviewCase):
             client.close()
 
 
-class Drain(ReviewCase):
-    def test_RequestThatWasSentBeforeTheDrain_IsAnswered(self):
-        cluster = self.start()
-        with cluster.connect() as client:
-            self.assertEqual(client.exchange(request()).status, 200)
-            proxy = cluster.proxy_pid()
-            os.kill(proxy, signal.SIGSTOP)
-            client.send(request(target="/late"))
-            port = cluster.port()
-            cluster.signal(signal.SIGTERM)
-            wait_until(lambda: "stop" in cluster.log().lower(), 2, "the stop has begun")
-            time.sleep(0.2)
-            os.kill(proxy, signal.SIGCONT)
-            answer = client.response()
-            self.assertEqual((answer.status, answer.get("connection")), (200, "close"))
-        self.assertEqual(cluster.wait(), 0)
-        self.assertTrue(port)
+class Deaths(ReviewCase):
+    def test_OnlyWorkerWithFewConnectionsThatRestarts_LosesNoGet(self):
+        cluster = self.start({"concurrency": 2, "restart": {"delay": "100ms", "max": 0}}, threads=4)
+        ending = threading.Event()
+        statuses = collections.Counter()
+
+        def client():
+            while not ending.is_set():
+                try:
+                    statuses[cluster.fetch().status] += 1
+                except Truncated:
+                    statuses["cut"] += 1
+        clients = [threading.Thread(target=client) for _ in range(6)]
+        for each in clients:
+            each.start()
+        for _ in range(6):
+            served = statuses[200]
+            wait_until(lambda: statuses[200] > served + 20, 15, "GETs are served")
+            os.kill(cluster.pids()[0], signal.SIGKILL)
+        ending.set()
+        for each in clients:
+            each.join()
+        self.assertEqual(set(statuses), {200}, statuses)
 
 
 class Headers(ReviewCase):

@@ -72,7 +72,7 @@ Detached exchanges(Side& side) {
       std::array<int, 2> ends{};
       EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
       ::close(ends[1]);
-      grant.connection = ParkedConnection{base::UniqueFd(ends[0]), 1, std::move(grant.permit), {}, base::TimePoint::max()};
+      grant.connection = ParkedConnection{base::UniqueFd(ends[0]), 1, std::move(grant.permit), base::TimePoint::max()};
     }
     world.queue->give_back(side.claimer, std::move(grant));
   }
@@ -87,7 +87,7 @@ TEST(PoolQueueThreads, ServesEverybodyAndNeverMoreThanConcurrencyAtOnce) {
     threads.emplace_back([&world] {
       Side side{world};
       for (int f = 0; f < kFibersPerThread; ++f) exchanges(side);
-      side.loop->every(base::Millis(10), [&] { world.queue->tick(side.claimer); });
+      side.loop->every(base::Millis(10), [&] { world.queue->tick(side.claimer, side.loop->now()); });
       side.loop->run([](base::Clock::duration) {});
     });
   }
@@ -114,6 +114,39 @@ TEST(PoolQueueThreads, AClosedGateIsNotHandedOn) {
   world.queue->leave(third);
   world.queue->give_back(side.claimer, std::move(second.grant));
   EXPECT_EQ(world.proxy.gate(0).view().count, 0U);
+}
+
+TEST(PoolQueueThreads, AWorkerOutOfReachIsNotHandedOnButTriedAgainAtATick) {
+  World world;
+  world.config.concurrency = 1;
+  Side side{world};
+  Fiber fiber;
+  Waiter first;
+  Waiter second;
+  ASSERT_EQ(world.queue->enter(first, side.claimer, {}, *side.loop, fiber), PoolQueue::Entry::granted);
+  ASSERT_EQ(world.queue->enter(second, side.claimer, {}, *side.loop, fiber), PoolQueue::Entry::queued);
+  world.queue->give_up(side.claimer, std::move(first.grant));
+  EXPECT_EQ(world.queue->state(second), Waiter::State::waiting);
+  EXPECT_EQ(world.proxy.row(0).connections.load(), 0U);
+  world.queue->tick(side.claimer, side.loop->now());
+  EXPECT_EQ(world.queue->state(second), Waiter::State::granted);
+  world.queue->leave(second);
+  world.queue->give_back(side.claimer, std::move(second.grant));
+}
+
+TEST(PoolQueueThreads, HopeIsGivenUpAfterAWhileHoweverManyThreadsTick) {
+  World world;
+  Side side{world};
+  Fiber fiber;
+  world.proxy.gate(0).close();
+  Waiter waiter;
+  ASSERT_EQ(world.queue->enter(waiter, side.claimer, {}, *side.loop, fiber), PoolQueue::Entry::queued);
+  const auto now = side.loop->now();
+  for (int thread = 0; thread < 4; ++thread) world.queue->tick(side.claimer, now + base::Millis(thread));
+  EXPECT_EQ(world.queue->state(waiter), Waiter::State::waiting);
+  world.queue->tick(side.claimer, now + base::Millis(260));
+  EXPECT_EQ(world.queue->state(waiter), Waiter::State::hopeless);
+  world.queue->leave(waiter);
 }
 
 TEST(PoolQueueThreads, AFullLineRefuses) {

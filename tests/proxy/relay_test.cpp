@@ -180,6 +180,27 @@ TEST(Relay, ABodyBeyondItsLimitIsRefused) {
   EXPECT_EQ(run(relay, source), Moved::too_large);
 }
 
+TEST(Relay, AStreamAtRestHoldsNoMemory) {
+  base::Rng rng(7);
+  PlayedStream source(rng, std::string(100'000, 'x'));
+  source.portion = 50'000;
+  PlayedStream sink(rng, "");
+  sink.portion = 50'000;
+  Buffer buffer;
+  Relay<true> relay(source, buffer, nullptr, sink, RelayPlan{Framing::until_close, 0, OutFraming::raw, {}});
+  bool rested = false;
+  for (int steps = 0; steps < 10'000 && !relay.done(); ++steps) {
+    if (relay.step() == Moved::need_source && buffer.empty()) {
+      relay.step();  // nothing has become readable
+      rested = rested || buffer.capacity() == 0;
+      EXPECT_EQ(buffer.capacity(), 0U);
+    }
+    source.watch().readable = true;
+  }
+  EXPECT_TRUE(rested);
+  EXPECT_EQ(sink.output.size(), 100'000U);
+}
+
 TEST(Relay, AnEndInsideTheBodyIsNotTheEnd) {
   base::Rng rng(1);
   PlayedStream source(rng, "12345");

@@ -23,30 +23,42 @@ struct IdleWorld {
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()), 0);
     worker_end.reset(ends[1]);
     auto connection = std::make_unique<WorkerConnection>(*loop, base::UniqueFd(ends[0]), lease, Permit::take(row, 10));
-    connection->idle_since = loop->now();
-    connection->idle_until = loop->now() + 4s;
+    connection->idle_most = 4s;
     return connection;
   }
 };
 
 TEST(IdleConnections, AreUsedAgainByTheirIncarnationOnly) {
   IdleWorld world;
-  world.idle.put(world.connect());
+  world.idle.put(world.connect(), world.loop->now());
   EXPECT_EQ(world.idle.take({0, 1, 8}, world.loop->now(), false), nullptr);
-  world.idle.put(world.connect());
+  world.idle.put(world.connect(), world.loop->now());
   EXPECT_NE(world.idle.take(world.lease, world.loop->now(), false), nullptr);
 }
 
 TEST(IdleConnections, ThatTheWorkerEndedAreNotUsedForWhatCantBeRepeated) {
   IdleWorld world;
-  world.idle.put(world.connect());
+  world.idle.put(world.connect(), world.loop->now());
   world.worker_end.reset();
   EXPECT_EQ(world.idle.take(world.lease, world.loop->now(), true), nullptr);
 }
 
+TEST(IdleConnections, IdleForLongAreKeptForWhatCanBeRepeated) {
+  IdleWorld world;
+  world.idle.put(world.connect(), world.loop->now());
+  EXPECT_EQ(world.idle.take(world.lease, world.loop->now() + 2s, true), nullptr);
+  EXPECT_NE(world.idle.take(world.lease, world.loop->now() + 2s, false), nullptr);
+}
+
+TEST(IdleConnections, IdleForAMomentServeAlsoWhatCantBeRepeated) {
+  IdleWorld world;
+  world.idle.put(world.connect(), world.loop->now());
+  EXPECT_NE(world.idle.take(world.lease, world.loop->now(), true), nullptr);
+}
+
 TEST(IdleConnections, BeyondTheirTimeAreClosed) {
   IdleWorld world;
-  world.idle.put(world.connect());
+  world.idle.put(world.connect(), world.loop->now());
   EXPECT_EQ(world.row.connections.load(), 1U);
   world.idle.sweep(world.loop->now() + 5s);
   EXPECT_EQ(world.row.connections.load(), 0U);
