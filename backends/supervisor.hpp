@@ -64,6 +64,11 @@ class Supervisor {
   using Descriptor = boost::asio::posix::basic_stream_descriptor<Executor>;
   enum class Phase : std::uint8_t { idle, serving, draining, stopping_workers, stopping_proxy, stopped };
 
+  struct StopSignal {
+    int number = 0;
+    base::TimePoint at;
+  };
+
   base::Result<void> watch_signals();
   base::Result<void> bind_all();
   base::Result<void> make_pools(std::optional<gid_t> proxy_group);
@@ -121,7 +126,7 @@ class Supervisor {
   bool was_ready_ = false;
   bool forced_ = false;
   int exit_code_ = 0;
-  std::uint32_t interrupts_ = 0;
+  std::optional<StopSignal> first_stop_;
   std::optional<base::TimePoint> stop_by_;
   base::TimePoint beat_;
   board::HistogramTotals turns_;

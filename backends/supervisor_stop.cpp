@@ -2,6 +2,7 @@
 #include "backends/supervisor.hpp"
 
 #include "backends/init.hpp"
+#include "backends/process_table.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
 
@@ -16,6 +17,8 @@ namespace {
 
 constexpr const char* kSubject = "supervisor";
 constexpr int kSignalsPerTurn = 32;
+/// One cause may bring a signal twice (timeout(1) sends it to its child and to its group): no hand is that fast.
+constexpr base::Millis kSameSignal{10};
 constexpr base::Millis kDrainSlack{500};  ///< for the proxy's `drained` to arrive
 constexpr base::Millis kProxyEnd{2000};   ///< TERM to KILL for a proxy without clients
 constexpr base::Millis kKillTime{1500};   ///< after everything was killed, until what the kernel still holds is left behind
@@ -64,15 +67,23 @@ void Supervisor::on_signal(const signalfd_siginfo& info) {
 /// The first stops gracefully; a second INT or TERM forces.
 void Supervisor::stop_signal(const signalfd_siginfo& info) {
   const auto number = static_cast<int>(info.ssi_signo);
-  const bool again = interrupts_ > 0 && number != SIGQUIT;
-  ++interrupts_;
+  const auto now = base::Clock::now();
+  if (first_stop_ && number == first_stop_->number && now - first_stop_->at < kSameSignal) return;
+  const bool again = first_stop_ && number != SIGQUIT;
+  if (!first_stop_) first_stop_ = StopSignal{number, now};
   base::log::info(kSubject, "{}: {}", ::sigabbrev_np(number), again ? "stopping at once" : "stopping; once more to stop at once");
   request_stop(again);
 }
 
 void Supervisor::wait_init() {
   init_.async_wait(Descriptor::wait_read, [this](const boost::system::error_code& code) {
-    if (!code) init_gone();
+    if (code) return;
+    // Asio may speak up early when another descriptor was closed in the same turn: only its end counts.
+    if (has_ended(init_.native_handle())) {
+      init_gone();
+    } else {
+      wait_init();
+    }
   });
 }
 
@@ -100,7 +111,7 @@ void Supervisor::request_stop(bool forced) {
   stop_by_ = base::Clock::now() + config_.cluster.shutdown;
   listeners_.clear();
   base::Millis longest{0};
-  for (const config::Pool& pool : config_.pools) longest = std::max(longest, pool.drain.http);
+  for (const config::Pool& pool : config_.pools) longest = std::max({longest, pool.drain.http, pool.drain.tunnel});
   base::log::info(kSubject, "stopping: no new clients; those that are served have {}", base::to_text(longest));
   stop_timer_.expires_at(std::min(*stop_by_, base::Clock::now() + longest + kDrainSlack));
   stop_timer_.async_wait([this](const boost::system::error_code& code) {
