@@ -53,7 +53,8 @@ class HaproxyCluster(Cluster):
         pool = next(iter(config["pool"].values()))
         times = {**next(iter(config["listener"].values())).get("timeouts", {}), **pool.get("timeouts", {})}
         name, value = self.marker.split("=")
-        self.worker = subprocess.Popen([part.replace("${PORT}", str(worker)).replace("${HOST}", "127.0.0.1") for part in pool["command"]], env={**os.environ, name: value, "PORT": str(worker)})
+        self.worker = subprocess.Popen([part.replace("${PORT}", str(worker)).replace("${HOST}", "127.0.0.1") for part in pool["command"]],
+                                       env={**os.environ, name: value, "PORT": str(worker)})
         path = self.write("haproxy.cfg", FILE.format(port=self.web, worker=worker, connect=times.get("connect", "2s"), body=times.get("body", "30s"),
                                                      response=times.get("response", "60s"), head=times.get("head", "10s")))
         with open(self.path("stderr"), "wb") as err:

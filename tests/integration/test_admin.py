@@ -11,15 +11,37 @@ from processes import wait_until
 from raw_http import Connection, NoAnswer, request
 
 FAMILIES = {
-    "drover_requests_total": {"pool", "method", "code"}, "drover_request_duration_seconds_bucket": {"pool", "le"}, "drover_request_duration_seconds_count": {"pool"},
-    "drover_in_flight": {"pool"}, "drover_queue_length": {"pool"}, "drover_queue_wait_seconds_count": {"pool"}, "drover_client_connections": {"listener"},
-    "drover_worker_up": {"pool", "worker"}, "drover_worker_state": {"pool", "worker", "state"}, "drover_worker_in_flight": {"pool", "worker"},
-    "drover_worker_requests_total": {"pool", "worker"}, "drover_worker_memory_bytes": {"pool", "worker"}, "drover_worker_cpu_seconds_total": {"pool", "worker"},
-    "drover_worker_open_fds": {"pool", "worker"}, "drover_worker_restarts_total": {"pool", "worker"}, "drover_worker_start_time_seconds": {"pool", "worker"},
-    "drover_worker_start_duration_seconds_count": {"pool"}, "drover_pool_workers": {"pool", "state"}, "drover_pool_workers_desired": {"pool"},
-    "drover_claims_after_close_total": set(), "drover_loop_turn_seconds_count": {"role"}, "drover_supervisor_heartbeat_age_seconds": set(),
-    "drover_config_last_reload_successful": set(), "process_cpu_seconds_total": set(), "process_resident_memory_bytes": set(), "process_open_fds": set(),
-    "process_start_time_seconds": set()}
+    "drover_requests_total": {"pool", "method", "code"},
+    "drover_request_duration_seconds_bucket": {"pool", "le"},
+    "drover_request_duration_seconds_count": {"pool"},
+    "drover_in_flight": {"pool"},
+    "drover_queue_length": {"pool"},
+    "drover_queue_wait_seconds_count": {"pool"},
+    "drover_queue_rejected_total": {"pool", "reason"},
+    "drover_retries_total": {"pool", "reason"},
+    "drover_client_disconnects_total": {"pool", "stage"},
+    "drover_client_connections": {"listener"},
+    "drover_worker_up": {"pool", "worker"},
+    "drover_worker_state": {"pool", "worker", "state"},
+    "drover_worker_in_flight": {"pool", "worker"},
+    "drover_worker_requests_total": {"pool", "worker"},
+    "drover_worker_memory_bytes": {"pool", "worker"},
+    "drover_worker_cpu_seconds_total": {"pool", "worker"},
+    "drover_worker_open_fds": {"pool", "worker"},
+    "drover_worker_restarts_total": {"pool", "worker"},
+    "drover_worker_start_time_seconds": {"pool", "worker"},
+    "drover_worker_start_duration_seconds_count": {"pool"},
+    "drover_pool_workers": {"pool", "state"},
+    "drover_pool_workers_desired": {"pool"},
+    "drover_claims_after_close_total": set(),
+    "drover_loop_turn_seconds_count": {"role"},
+    "drover_supervisor_heartbeat_age_seconds": set(),
+    "drover_config_last_reload_successful": set(),
+    "process_cpu_seconds_total": set(),
+    "process_resident_memory_bytes": set(),
+    "process_open_fds": set(),
+    "process_start_time_seconds": set(),
+}
 
 
 class Admin(DroverCase):
@@ -59,20 +81,22 @@ class Admin(DroverCase):
     @unittest.skipUnless(shutil.which("promtool"), "promtool (package prometheus) is not installed")
     def test_Metrics_PassPromtool(self):
         self.fetch()
-        done = subprocess.run(["promtool", "check", "metrics"], input=self.shared.admin("/metrics").text.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              check=False)
+        done = subprocess.run(["promtool", "check", "metrics"], input=self.shared.admin("/metrics").text.encode(), stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=False)
         self.assertEqual((done.returncode, done.stdout.decode()), (0, ""))
 
     def test_RequestsTotal_CountsByMethodClassAndCode(self):
         self.recorder.answer("/created", "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
         self.recorder.answer("/teapot", "HTTP/1.1 418 Teapot\r\nContent-Length: 0\r\n\r\n")
-        cases = [(("POST", "/created", (), b"x"), "POST", "201"), (("GET", "/teapot"), "GET", "418"), (("HEAD", "/teapot"), "HEAD", "418"), (("PATCH", "/created", (), b"x"), "other", "201")]
+        cases = [(("POST", "/created", (), b"x"), "POST", "201"), (("GET", "/teapot"), "GET", "418"), (("HEAD", "/teapot"), "HEAD", "418"),
+                 (("PATCH", "/created", (), b"x"), "other", "201")]
         for arguments, method, code in cases:
             with self.subTest(method=method, code=code):
                 before = self.shared.metric("drover_requests_total", pool="shop", method=method, code=code) or 0
                 for _ in range(3):
                     self.fetch(*arguments)
-                wait_until(lambda: self.shared.metric("drover_requests_total", pool="shop", method=method, code=code) == before + 3, 5, "three more are counted")
+                wait_until(lambda: self.shared.metric("drover_requests_total", pool="shop", method=method, code=code) == before + 3, 5,
+                           "three more are counted")
 
     def test_DurationHistogram_CountsEveryRequest(self):
         def count():
@@ -102,13 +126,27 @@ class Admin(DroverCase):
             connection.close()
         wait_until(lambda: self.shared.metric("drover_client_connections", listener="web") == before, 5, "none of them")
 
+    def test_ClientThatLeaves_IsCounted(self):
+        def gone():
+            return self.shared.metric("drover_client_disconnects_total", pool="shop")
+        before = gone()
+        self.recorder.on("/left", ["body"], ["send", "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n"], ["flood", "left-seen"])
+        with self.shared.connect() as connection:
+            connection.send(request(target="/left"))
+            self.assertEqual(connection.head().status, 200)
+        self.recorder.await_mark("left-seen")
+        wait_until(lambda: gone() == before + 1, 5, "one more client that left")
+
     def test_WorkersMemoryAndCpu_Move(self):
         self.recorder.on("/burn", ["burn", 0.5, 60])
         before = {worker["slot"]: worker for worker in self.shared.workers()}
         cpu = self.shared.metric("drover_worker_cpu_seconds_total", pool="shop")
         self.assertEqual(self.fetch("GET", "/burn").status, 200)
         wait_until(lambda: self.shared.metric("drover_worker_cpu_seconds_total", pool="shop") > cpu + 0.3, 10, "half a second of CPU is seen")
-        wait_until(lambda: any(worker["memory"]["bytes"] > before[worker["slot"]]["memory"]["bytes"] + 50 * 2**20 for worker in self.shared.workers()), 10, "60 MiB are seen")
+
+        def grew(worker):
+            return worker["memory"]["bytes"] > before[worker["slot"]]["memory"]["bytes"] + 50 * 2**20
+        wait_until(lambda: any(map(grew, self.shared.workers())), 10, "60 MiB are seen")
 
     def test_Livez_IsAlways200(self):
         self.assertEqual(self.shared.admin("/livez").status, 200)
@@ -126,7 +164,8 @@ class Admin(DroverCase):
         self.assertGreaterEqual(set(pool), {"name", "strategy", "position", "desired", "workers"})
         self.assertEqual((pool["name"], pool["strategy"], pool["desired"], len(pool["workers"])), ("shop", "round-robin", 2, 2))
         for slot, worker in enumerate(pool["workers"], 1):
-            self.assertGreaterEqual(set(worker), {"slot", "incarnation", "pid", "lifecycle", "health", "intent", "endpoint", "uptime", "requests", "in_flight", "restarts", "memory", "cpu"})
+            self.assertGreaterEqual(set(worker), {"slot", "incarnation", "pid", "lifecycle", "health", "intent", "endpoint", "uptime", "requests",
+                                                  "in_flight", "restarts", "memory", "cpu"})
             self.assertEqual((worker["slot"], worker["lifecycle"], worker["health"], worker["intent"]), (slot, "running", "passing", "enabled"))
             self.assertGreater(worker["memory"]["bytes"], 1_000_000)
             self.assertEqual(worker["memory"]["source"], "rss")
@@ -214,7 +253,8 @@ class Readiness(DroverCase):
         cluster = self.cluster()
         first, second = cluster.recorder("1"), cluster.recorder("2")
         command = [*first.command()[:2], cluster.path("${WORKER}"), "${PORT}"]
-        cluster.configure({"shop": {"command": command, "workers": 2, "health": {"http": "/health", "interval": "100ms", "timeout": "1s", "rise": 2, "fall": 2}}}).start()
+        cluster.configure({"shop": {"command": command, "workers": 2,
+                                    "health": {"http": "/health", "interval": "100ms", "timeout": "1s", "rise": 2, "fall": 2}}}).start()
         second.answer("/health", "HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n")
         wait_until(lambda: cluster.workers()[1]["health"] == "failing", 10, "shop.2 is failing")
         self.assertEqual({json.loads(cluster.fetch().body)["worker"] for _ in range(6)}, {"1"})

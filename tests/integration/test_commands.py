@@ -65,7 +65,8 @@ class Checks(CommandCase):
 
     def test_EveryMistake_AtOnceWithPlaceAndSuggestion(self):
         self.refused('[pool.shop]\ncommand = ["drover", "demo-worker"]\nstratgy = "round-robin"\nworkers = "many"\n\n[pool.shop.stop]\ngrace = 10\n',
-                     r"broken\.toml:3:1: .*stratgy", r"did you mean.*strategy", r"broken\.toml:4:\d+: .*workers", r"broken\.toml:7:\d+: .*grace", r"(?m)^\s*(\d+ )?.*\^")
+                     r"broken\.toml:3:1: .*stratgy", r"did you mean.*strategy", r"broken\.toml:4:\d+: .*workers",
+                     r"broken\.toml:7:\d+: .*grace", r"(?m)^\s*(\d+ )?.*\^")
 
     def test_SyntaxError_IsPlaced(self):
         self.refused('[pool.shop\ncommand = 1\n', r"broken\.toml:1:\d+")
@@ -110,7 +111,8 @@ class Checks(CommandCase):
         os.chmod(path, 0o600)
         reader = shutil.copy(DROVER, self.made.path("drover"))
         os.chmod(reader, 0o755)
-        done = subprocess.run([reader, "check", path], user="nobody", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", check=False, timeout=30)
+        done = subprocess.run([reader, "check", path], user="nobody", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", check=False,
+                              timeout=30)
         self.assertEqual(done.returncode, 78, done.stdout)
         self.assertRegex(done.stdout.decode(), r"secret\.toml.*(ermission|read)")
 
@@ -170,19 +172,21 @@ class Examples(CommandCase):
         with open(path, encoding="utf-8") as file:
             text = file.read()
         text = re.sub(r"(?ms)^\[(admin|listener\.[^]]*)\]$.*?(?=^\[|\Z)", "", text)
+        places = write_config({}, {"web": {"bind": "127.0.0.1:0"}}, admin={"listen": "127.0.0.1:0", "socket": self.made.path("drover.sock")})
         with open(path, "w", encoding="utf-8") as file:
-            file.write(f'[admin]\nlisten = "127.0.0.1:0"\nsocket = "{self.made.path("drover.sock")}"\n\n[listener.web]\nbind = "127.0.0.1:0"\n\n' + text)
+            file.write(places + text)
         return folder
 
     def run_example(self, name):
         return self.made.start(arguments=["run"], cwd=self.copy(name))
 
     def test_EveryExample_PassesCheck(self):
-        names = sorted(name for name in os.listdir(os.path.join(ROOT, "examples")) if os.path.exists(os.path.join(ROOT, "examples", name, "cluster.toml")))
+        examples = os.path.join(ROOT, "examples")
+        names = sorted(name for name in os.listdir(examples) if os.path.exists(os.path.join(examples, name, "cluster.toml")))
         self.assertGreaterEqual(set(names), {"quickstart", "php", "python", "node"})
         for name in names:
             with self.subTest(name):
-                path = os.path.join(ROOT, "examples", name)
+                path = os.path.join(examples, name)
                 with open(os.path.join(path, "cluster.toml"), encoding="utf-8") as file:
                     program = re.search(r'command\s*=\s*\["([^"]+)"', file.read())[1]
                 if program != "drover" and not shutil.which(program):
@@ -196,8 +200,10 @@ class Examples(CommandCase):
         for number, answer in enumerate(answers):
             self.assertGreaterEqual(set(answer), {"message", "worker", "timestamp", "url", "method"})
             self.assertEqual((answer["url"], answer["method"]), (f"/hello?{number}", "GET"))
-        self.assertEqual({(answer["worker"]["id"], answer["worker"]["pid"]) for answer in answers}, {(worker["slot"], worker["pid"]) for worker in cluster.workers()})
-        wait_until(lambda: all(worker["memory"]["source"] == "report" for worker in cluster.workers()), 15, "the demo workers' reports of memory are in /status")
+        self.assertEqual({(answer["worker"]["id"], answer["worker"]["pid"]) for answer in answers},
+                         {(worker["slot"], worker["pid"]) for worker in cluster.workers()})
+        wait_until(lambda: all(worker["memory"]["source"] == "report" for worker in cluster.workers()), 15,
+                   "the demo workers' reports of memory are in /status")
 
     def test_Quickstart_CtrlCStopsEverythingAndIs0(self):
         cluster = self.run_example("quickstart")
@@ -232,8 +238,8 @@ class Terminal(CommandCase):
         name, value = self.made.marker.split("=")
         child = ("import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])")
         with open(self.made.path("stdout"), "wb") as out, open(self.made.path("stderr"), "wb") as err:
-            self.made.process = subprocess.Popen([sys.executable, "-c", child, DROVER, "run", self.made.config_path], stdin=terminal, stdout=out, stderr=err,
-                                                 env={**os.environ, name: value})
+            self.made.process = subprocess.Popen([sys.executable, "-c", child, DROVER, "run", self.made.config_path], stdin=terminal, stdout=out,
+                                                 stderr=err, env={**os.environ, name: value})
         os.close(terminal)
         self.addCleanup(os.close, master)
         self.made.await_admin()

@@ -18,7 +18,8 @@ from raw_http import Truncated, request
 PIECE = "0123456789abcdef" * 1024
 DIGEST = hashlib.sha256((PIECE * 4).encode()).hexdigest()
 LENGTH = [["body"], ["send", f"HTTP/1.1 200 OK\r\nContent-Length: {4 * len(PIECE)}\r\n\r\n"], ["pieces", 4, PIECE, 0.004]]
-CHUNKED = [["body"], ["send", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"], ["pieces", 4, f"{len(PIECE):x}\r\n{PIECE}\r\n", 0.004], ["send", "0\r\n\r\n"]]
+CHUNKED = [["body"], ["send", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"], ["pieces", 4, f"{len(PIECE):x}\r\n{PIECE}\r\n", 0.004],
+           ["send", "0\r\n\r\n"]]
 
 
 class CrashCase(DroverCase):
@@ -47,13 +48,15 @@ class CrashCase(DroverCase):
 class Crashes(CrashCase):
     def test_OneOfFourKilledEachSecond_LosesNoGetAndRepeatsNoPost(self):
         cluster = self.start(4)
-        loads = [Load(cluster.port(), getters=4, posters=1, path="/length", digest=DIGEST), Load(cluster.port(), getters=4, posters=1, path="/chunked", digest=DIGEST)]
+        loads = [Load(cluster.port(), getters=4, posters=1, path="/length", digest=DIGEST),
+                 Load(cluster.port(), getters=4, posters=1, path="/chunked", digest=DIGEST)]
         began, kills = time.monotonic(), 0
         victims = iter([slot for _ in range(10) for slot in (1, 2, 3, 4)])
         tick = threading.Event()
         while time.monotonic() - began < 20:
             slot = next(victims)
-            worker = wait_until(lambda: next((w for w in cluster.workers() if w["slot"] == slot and w["lifecycle"] == "running"), None), 10, f"shop.{slot} runs")
+            worker = wait_until(lambda: next((w for w in cluster.workers() if w["slot"] == slot and w["lifecycle"] == "running"), None), 10,
+                                f"shop.{slot} runs")
             os.kill(worker["pid"], signal.SIGKILL)
             kills += 1
             tick.wait(max(0.0, kills - (time.monotonic() - began)))  # one a second: the load's rhythm
@@ -86,7 +89,8 @@ class Crashes(CrashCase):
         for name, head in (("length", "Content-Length: 1000"), ("chunked", "Transfer-Encoding: chunked")):
             with self.subTest(name):
                 cluster = self.start(2)
-                self.recorder.on("/die", ["body"], ["send", f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n6\r\nsome"], ["mark", "die-begun"], ["wait", "die-now"], ["kill", 9])
+                self.recorder.on("/die", ["body"], ["send", f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n6\r\nsome"], ["mark", "die-begun"],
+                                 ["wait", "die-now"], ["kill", 9])
                 with cluster.connect() as connection:
                     connection.send(request(target="/die"))
                     self.recorder.await_mark("die-begun")
@@ -124,7 +128,8 @@ class Crashes(CrashCase):
 class NeverUp(CrashCase):
     def test_WorkerThatExitsAtOnce_Is503AndFailedAfterMax(self):
         cluster = self.cluster()
-        cluster.configure({"lame": {"command": ["sh", "-c", "echo no database; exit 9"], "workers": 1, "restart": {"max": 3, "delay": "50ms", "max_delay": "60s"}}}).start(ready=False)
+        cluster.configure({"lame": {"command": ["sh", "-c", "echo no database; exit 9"], "workers": 1,
+                                    "restart": {"max": 3, "delay": "50ms", "max_delay": "60s"}}}).start(ready=False)
         wait_until(lambda: cluster.workers()[0]["lifecycle"] == "failed", 20, "the slot is failed")
         answer = cluster.admin("/readyz")
         self.assertEqual(answer.status, 503)
@@ -155,7 +160,8 @@ class NeverUp(CrashCase):
         recorder = cluster.recorder()
         flag = cluster.path("database")
         shell = f"test -e {flag} || exit 9; exec python3 {recorder.command()[1]} {recorder.folder} $PORT"
-        cluster.configure({"shop": {"command": ["sh", "-c", shell], "workers": 1, "restart": {"max": 2, "delay": "20ms", "max_delay": "1s"}}}).start(ready=False)
+        cluster.configure({"shop": {"command": ["sh", "-c", shell], "workers": 1,
+                                    "restart": {"max": 2, "delay": "20ms", "max_delay": "1s"}}}).start(ready=False)
         wait_until(lambda: cluster.workers()[0]["lifecycle"] == "failed", 20, "the slot is failed")
         cluster.write("database", "there")
         cluster.await_ready(15)
@@ -199,7 +205,8 @@ class Squatters(DroverCase):
     def squatted(self, ready):
         cluster = self.cluster()
         chosen = cluster.path("chosen")
-        cluster.configure({"shop": {"command": ["sh", "-c", self.WAITS, chosen], "workers": 1, "ready": {**ready, "timeout": "3s"}, "queue": {"wait": "500ms"}}},
+        cluster.configure({"shop": {"command": ["sh", "-c", self.WAITS, chosen], "workers": 1, "ready": {**ready, "timeout": "3s"},
+                                    "queue": {"wait": "500ms"}}},
                           cluster={"ports": some_ports(20)}).start(ready=False)
         wait_until(lambda: os.path.exists(chosen), 20, "the worker knows its port")
         with open(chosen, encoding="ascii") as file:
@@ -223,7 +230,8 @@ class Squatters(DroverCase):
     def test_SquatterAfterTheWorkersDeath_GetsNoRequest(self):
         cluster = self.cluster()
         recorder = cluster.recorder()
-        cluster.configure({"shop": {"command": recorder.command(), "workers": 1, "restart": {"max": 0, "delay": "50ms"}}}, cluster={"ports": some_ports(20)}).start()
+        cluster.configure({"shop": {"command": recorder.command(), "workers": 1, "restart": {"max": 0, "delay": "50ms"}}},
+                          cluster={"ports": some_ports(20)}).start()
         self.assertEqual(cluster.fetch().status, 200)
         worker, = cluster.workers()
         port = int(worker["endpoint"].rsplit(":", 1)[1])

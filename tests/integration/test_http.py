@@ -66,7 +66,9 @@ class Connections(HttpCase):
 
     def test_Pipelining_WithBodiesInOneSegment(self):
         connection = self.connect()
-        connection.send(request("POST", "/a", body=b"first") + request("POST", "/b", [("Transfer-Encoding", "chunked")], chunked(b"sec", b"ond")) + request(target="/c"))
+        connection.send(b"".join([request("POST", "/a", body=b"first"),
+                                  request("POST", "/b", [("Transfer-Encoding", "chunked")], chunked(b"sec", b"ond")),
+                                  request(target="/c")]))
         told = [self.seen(connection.response()) for _ in range(3)]
         self.assertEqual([each["target"] for each in told], ["/a", "/b", "/c"])
         self.assertEqual([each["length"] for each in told], [5, 6, 0])
@@ -108,7 +110,8 @@ class Connections(HttpCase):
         self.assertEqual(connection.response().body, b"ok")
 
     def test_SplitReads_AtEveryByteOfARequest(self):
-        whole = request("POST", "/split?q=1", [("Transfer-Encoding", "chunked"), ("X-Long", "some value")], chunked(b"hello", b"wor", b"ld", trailers="X-T: 1\r\n"))
+        whole = request("POST", "/split?q=1", [("Transfer-Encoding", "chunked"), ("X-Long", "some value")],
+                        chunked(b"hello", b"wor", b"ld", trailers="X-T: 1\r\n"))
         connection = self.connect()
         for cut in range(1, len(whole)):
             with self.subTest(cut=cut):
@@ -125,8 +128,10 @@ class Connections(HttpCase):
         self.assertEqual(self.seen(connection.response())["sha"], hashlib.sha256(b"0123456789").hexdigest())
 
     def test_OneByteAtATime_OfAResponse(self):
+        hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+        chunks = "6\r\n012345\r\n4;x=y\r\n6789\r\n0\r\nX-T: v\r\n\r\n"
         for path, raw in (("/drip-length", "HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 10\r\n\r\n0123456789"),
-                          ("/drip-chunked", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n012345\r\n4;x=y\r\n6789\r\n0\r\nX-T: v\r\n\r\n")):
+                          ("/drip-chunked", f"{hints}HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}")):
             with self.subTest(path):
                 self.recorder.on(path, ["body"], ["drip", raw])
                 self.assertEqual(self.connect().exchange(request(target=path)).body, b"0123456789")
@@ -141,7 +146,8 @@ class Bodies(HttpCase):
 
     def test_ChunkedRequest_ArrivesWhole(self):
         body = bytes(range(256)) * 300
-        told = self.seen(self.connect().exchange(request("POST", "/up", [("Transfer-Encoding", "chunked")], chunked(body[:1], body[1:70000], body[70000:]))))
+        told = self.seen(self.connect().exchange(request("POST", "/up", [("Transfer-Encoding", "chunked")],
+                                                         chunked(body[:1], body[1:70000], body[70000:]))))
         self.assertEqual((told["length"], told["sha"]), (len(body), hashlib.sha256(body).hexdigest()))
         self.assertEqual(self.values(told, "content-length"), [])
 
@@ -150,13 +156,15 @@ class Bodies(HttpCase):
         self.assertEqual(told["length"], 3)
 
     def test_ChunkedResponse_ArrivesWhole(self):
-        self.recorder.answer("/chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + "".join("400\r\n" + "z" * 1024 + "\r\n" for _ in range(300)) + "0\r\n\r\n")
+        chunks = ("400\r\n" + "z" * 1024 + "\r\n") * 300
+        self.recorder.answer("/chunks", f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n")
         connection = self.connect()
         for _ in range(2):
             self.assertEqual(connection.exchange(request(target="/chunks")).body, b"z" * 1024 * 300)
 
     def test_RequestTrailers_ArePassedOn(self):
-        told = self.seen(self.connect().exchange(request("POST", "/up", [("Transfer-Encoding", "chunked"), ("Trailer", "X-Sum")], chunked(b"abc", trailers="X-Sum: 42\r\n"))))
+        told = self.seen(self.connect().exchange(request("POST", "/up", [("Transfer-Encoding", "chunked"), ("Trailer", "X-Sum")],
+                                                         chunked(b"abc", trailers="X-Sum: 42\r\n"))))
         self.assertIn(["x-sum", "42"], [[name.lower(), value] for name, value in told["trailers"]])
 
     def test_ResponseTrailers_ArePassedOn(self):
@@ -165,7 +173,8 @@ class Bodies(HttpCase):
         self.assertEqual((answer.body, [(name.lower(), value) for name, value in answer.trailers]), (b"abc", [("x-sum", "42")]))
 
     def test_FramingTrailers_NeverReachTheWorker(self):
-        answer = self.connect().exchange(request("POST", "/up", [("Transfer-Encoding", "chunked")], chunked(b"abc", trailers="Content-Length: 5\r\nHost: evil\r\n")))
+        answer = self.connect().exchange(request("POST", "/up", [("Transfer-Encoding", "chunked")],
+                                                 chunked(b"abc", trailers="Content-Length: 5\r\nHost: evil\r\n")))
         if answer.status != 400:
             self.assertEqual(self.seen(answer)["trailers"], [])
 
@@ -273,7 +282,8 @@ class Interim(HttpCase):
 
 
 class Tunnels(HttpCase):
-    HANDSHAKE = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Version", "13")]
+    HANDSHAKE = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+                 ("Sec-WebSocket-Version", "13")]
     SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n"
 
     def tunnel(self):
@@ -328,14 +338,16 @@ class Tunnels(HttpCase):
 class Headers(HttpCase):
     def test_HopByHop_IsRemovedTowardsTheWorker(self):
         told = self.seen(self.connect().exchange(request(headers=[
-            ("Connection", "keep-alive, X-Secret"), ("X-Secret", "1"), ("Keep-Alive", "timeout=5"), ("Proxy-Connection", "keep-alive"), ("TE", "gzip"),
+            ("Connection", "keep-alive, X-Secret"), ("X-Secret", "1"), ("Keep-Alive", "timeout=5"), ("Proxy-Connection", "keep-alive"), ("TE",
+                "gzip"),
             ("Upgrade", "h2c"), ("X-Kept", "2")])))
         names = {name for name, _ in told["headers"]}
         self.assertFalse(names & {"x-secret", "keep-alive", "proxy-connection", "te", "upgrade"}, told["headers"])
         self.assertEqual(self.values(told, "x-kept"), ["2"])
 
     def test_HopByHop_IsRemovedTowardsTheClient(self):
-        self.recorder.answer("/hop", "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Inner\r\nX-Inner: 1\r\nKeep-Alive: timeout=5\r\nX-Kept: 2\r\nContent-Length: 2\r\n\r\nok")
+        self.recorder.answer("/hop", "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Inner\r\nX-Inner: 1\r\n"
+                             "Keep-Alive: timeout=5\r\nX-Kept: 2\r\nContent-Length: 2\r\n\r\nok")
         answer = self.connect().exchange(request(target="/hop"))
         self.assertEqual((answer.get("X-Inner"), answer.get("Keep-Alive"), answer.get("X-Kept")), (None, None, "2"))
 
@@ -352,7 +364,8 @@ class Headers(HttpCase):
 
     def test_Forwarded_SentByTheClientIsReplaced(self):
         told = self.seen(self.connect().exchange(request(headers=[
-            ("X-Forwarded-For", "6.6.6.6"), ("x-forwarded-for", "7.7.7.7"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "evil"), ("X-Request-ID", "mine")])))
+            ("X-Forwarded-For", "6.6.6.6"), ("x-forwarded-for", "7.7.7.7"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host",
+                "evil"), ("X-Request-ID", "mine")])))
         self.assertEqual(self.values(told, "x-forwarded-for"), ["127.0.0.1"])
         self.assertEqual(self.values(told, "x-forwarded-proto"), ["http"])
         self.assertEqual(self.values(told, "x-forwarded-host"), ["test"])
@@ -388,13 +401,15 @@ class Headers(HttpCase):
             self.assertEqual(self.seen(self.connect().exchange(request(target=target)))["target"], target)
 
     def test_OtherHeaders_KeepOrderDuplicatesAndBytes(self):
-        sent = [("X-A", "1"), ("X-B", "caf\xe9"), ("X-A", "2"), ("Cookie", "a=b; c=d"), ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
+        sent = [("X-A", "1"), ("X-B", "caf\xe9"), ("X-A", "2"), ("Cookie", "a=b; c=d"),
+                ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
         told = self.seen(self.connect().exchange(request(headers=sent)))
         names = {name.lower() for name, _ in sent}
         self.assertEqual([pair for pair in told["headers"] if pair[0] in names], [(name.lower(), value) for name, value in sent])
 
     def test_ResponseHeaders_KeepDuplicatesAndBytes(self):
-        self.recorder.answer("/cookies", "HTTP/1.1 200 Fine indeed\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nX-Raw: caf\xe9\r\nServer: legacy\r\nContent-Length: 0\r\n\r\n")
+        self.recorder.answer("/cookies", "HTTP/1.1 200 Fine indeed\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n"
+                             "X-Raw: caf\xe9\r\nServer: legacy\r\nContent-Length: 0\r\n\r\n")
         answer = self.connect().exchange(request(target="/cookies"))
         self.assertEqual((answer.all("Set-Cookie"), answer.get("X-Raw"), answer.get("Server")), (["a=1", "b=2"], "caf\xe9", "legacy"))
 

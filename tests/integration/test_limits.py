@@ -71,7 +71,8 @@ class Limits(DroverCase):
 
     def test_BodyAtTheLimit_IsServed(self):
         self.assertEqual(json.loads(self.connect().exchange(request("POST", "/up", body=b"c" * 65536)).body)["length"], 65536)
-        self.assertEqual(json.loads(self.connect().exchange(request("POST", "/up", [("Transfer-Encoding", "chunked")], chunked(b"c" * 65536))).body)["length"], 65536)
+        self.assertEqual(json.loads(self.connect().exchange(request("POST", "/up", [("Transfer-Encoding", "chunked")],
+            chunked(b"c" * 65536))).body)["length"], 65536)
 
     def timed(self, action):
         began = time.monotonic()
@@ -166,10 +167,12 @@ class Limits(DroverCase):
 
     def test_ErrorReplies_AreTextByDefaultAndJsonWhenAskedFor(self):
         self.recorder.answer("/garbled", "garbage\r\n\r\n")
-        for accept, kind in ((None, "text/plain"), ("*/*", "text/plain"), ("text/html,*/*;q=0.8", "text/plain"), ("application/json", "application/json"),
+        for accept, kind in ((None, "text/plain"), ("*/*", "text/plain"), ("text/html,*/*;q=0.8", "text/plain"),
+                             ("application/json", "application/json"),
                              ("application/json, text/plain;q=0.5", "application/json")):
             headers = [("Accept", accept)] if accept else []
-            for data, status in ((request(target="/garbled", headers=headers), 502), (request("POST", "/up", [("Content-Length", "65537"), *headers]), 413)):
+            for data, status in ((request(target="/garbled", headers=headers), 502),
+                                 (request("POST", "/up", [("Content-Length", "65537"), *headers]), 413)):
                 with self.subTest(accept=accept, status=status):
                     answer = self.connect().exchange(data)
                     self.assertEqual((answer.status, answer.get("Content-Type").split(";")[0]), (status, kind))
@@ -244,7 +247,8 @@ class Routes(DroverCase):
         pools = {name: {"command": cluster.recorder(name).command(), "workers": 1} for name in ("shop", "api", "other")}
         cluster.configure(pools, route=[{"host": "shop.example", "pool": "shop"}, {"host": "shop.example", "path": "/api", "pool": "api"},
                                         {"host": "*.wild.example", "pool": "other"}]).start()
-        for host, target, pool in (("shop.example", "/", "shop"), ("SHOP.example:8080", "/x", "shop"), ("shop.example", "/api", "api"), ("shop.example", "/api/x?y", "api"),
+        for host, target, pool in (("shop.example", "/", "shop"), ("SHOP.example:8080", "/x", "shop"), ("shop.example", "/api", "api"),
+                                   ("shop.example", "/api/x?y", "api"),
                                    ("shop.example", "/apix", "shop"), ("a.wild.example", "/api", "other")):
             with self.subTest(host=host, target=target):
                 self.assertEqual(json.loads(cluster.fetch("GET", target, host=host).body)["pool"], pool)

@@ -8,7 +8,7 @@ import subprocess
 import unittest
 
 from drover_case import RELEASE, DroverCase, main, raw_http
-from processes import memory, wait_until
+from processes import memory, read, wait_until
 
 
 class Given(DroverCase):
@@ -28,7 +28,8 @@ class Given(DroverCase):
         self.assertEqual(given["PATH"], os.environ["PATH"])
 
     def test_Environment_OfDroverItselfNeverLeaks(self):
-        given = self.process({"NOTIFY_SOCKET": "/run/not-yours", "LISTEN_FDS": "1", "LISTEN_PID": "1", "LISTEN_FDNAMES": "x", "KEPT": "yes"})["environment"]
+        given = self.process({"NOTIFY_SOCKET": "/run/not-yours", "LISTEN_FDS": "1", "LISTEN_PID": "1", "LISTEN_FDNAMES": "x",
+                              "KEPT": "yes"})["environment"]
         self.assertNotEqual(given.get("NOTIFY_SOCKET"), "/run/not-yours")
         self.assertFalse([name for name in given if name.startswith("LISTEN_")])
         self.assertFalse({"NODE_CHANNEL_FD", "NODE_UNIQUE_ID"} & set(given))
@@ -57,7 +58,8 @@ class Given(DroverCase):
             os.makedirs(os.path.dirname(cluster.path(name)), exist_ok=True)
             with open(os.path.join(here, name), "rb") as file:
                 cluster.write(name, file.read())
-        cluster.configure({"shop": {"command": ["/usr/bin/python3", cluster.path("workers/raw_worker.py"), folder], "user": "nobody", "workers": 1}}).start()
+        cluster.configure({"shop": {"command": ["/usr/bin/python3", cluster.path("workers/raw_worker.py"), folder], "user": "nobody",
+                                    "workers": 1}}).start()
         cluster.recorder()
         given = json.loads(cluster.fetch("GET", "/.process").body)
         self.assertEqual((given["uid"], given["gid"]), (nobody.pw_uid, nobody.pw_gid))
@@ -98,8 +100,22 @@ class Output(DroverCase):
             cluster.await_log(rf"(?m)^.*\bshop\.{slot}\b.*to-output {slot}$")
             cluster.await_log(rf"(?m)^.*\bshop\.{slot}\b.*to-errors {slot}$")
 
+    def test_JsonLog_IsOneObjectALine(self):
+        cluster = self.shell(r"printf 'odd \"quoted\" \\\\ \001 line\n'")
+        with open(cluster.config_path, "a", encoding="utf-8") as file:
+            file.write('[log]\nformat = "json"\n')
+        cluster.start()
+        cluster.await_log(r"quoted")
+        cluster.stop()
+        lines = [json.loads(line) for line in read(cluster.path("stderr")).decode().splitlines() if not re.match(r".*cluster\.toml:\d+:\d+: warning", line)]
+        self.assertGreater(len(lines), 4)
+        for line in lines:
+            self.assertGreaterEqual(set(line), {"time", "level", "subject", "message"})
+        self.assertTrue([line for line in lines if line["subject"].startswith("shop.") and '"quoted' in line["message"]])
+
     def test_LastLineWithoutAnEnd_IsNotLost(self):
-        cluster = self.cluster().configure({"shop": {"command": ["sh", "-c", "printf 'fatal: no database'; exit 7"], "workers": 1}}).start(ready=False)
+        cluster = self.cluster().configure({"shop": {"command": ["sh", "-c", "printf 'fatal: no database'; exit 7"],
+                                                     "workers": 1}}).start(ready=False)
         cluster.await_log(r"shop\.1\b.*fatal: no database")
 
     def test_OddBytes_AreMadeHarmless(self):

@@ -75,7 +75,8 @@ class Proxy(ProcessCase):
         os.kill(old, signal.SIGKILL)
         killed = time.monotonic()
         new = self.replaced(cluster, old)
-        wait_until(lambda: all([a for a in client.attempts if a[0] > killed + 0.001 and a[2] == 200] for client in clients), 15, "the next proxy serves everybody")
+        wait_until(lambda: all([a for a in client.attempts if a[0] > killed + 0.001 and a[2] == 200] for client in clients), 15,
+                   "the next proxy serves everybody")
         attempts = [attempt for client in clients for attempt in client.stop()]
         self.assertNotIn("refused", [outcome for _, _, outcome in attempts])
         later = [attempt for attempt in attempts if attempt[0] > killed]
@@ -189,6 +190,19 @@ class Supervisor(ProcessCase):
         os.kill(cluster.pids()[0], signal.SIGKILL)
         wait_until(lambda: not alive(escaped), 15, "the escapee ended with its worker")
 
+    def test_StoppedSupervisor_LeavesTheProxyForwarding(self):
+        cluster = self.start()
+        supervisor, proxy, workers = cluster.supervisor_pid(), cluster.proxy_pid(), cluster.pids()
+        os.kill(supervisor, signal.SIGSTOP)
+        try:
+            wait_until(lambda: state(supervisor) == "T", 5, "the supervisor is stopped")
+            began = time.monotonic()
+            while time.monotonic() - began < 4:  # longer than a silent proxy thread is given
+                self.assertEqual(cluster.fetch().status, 200)
+        finally:
+            os.kill(supervisor, signal.SIGCONT)
+        self.assertEqual((cluster.proxy_pid(), cluster.pids()), (proxy, workers), "the supervisor's own absence was taken for somebody else's")
+
     def test_SignalsNotServedYet_AreLoggedAndNeverFatal(self):
         cluster = self.start()
         for name in ("HUP", "USR1", "USR2", "TTIN", "TTOU"):
@@ -239,8 +253,11 @@ class Workers(ProcessCase):
         cluster = self.start(restart={"delay": "50ms"})
         before = cluster.workers()
         os.kill(before[0]["pid"], signal.SIGKILL)
-        wait_until(lambda: cluster.workers()[0]["lifecycle"] == "running" and cluster.workers()[0]["pid"] != before[0]["pid"], 15, "shop.1 runs again")
-        after = cluster.workers()
+
+        def again():
+            now = cluster.workers()
+            return now if now[0]["lifecycle"] == "running" and now[0]["pid"] != before[0]["pid"] else None
+        after = wait_until(again, 15, "shop.1 runs again")
         self.assertEqual((after[0]["slot"], after[0]["restarts"]), (1, 1))
         self.assertGreater(after[0]["incarnation"], before[0]["incarnation"])
         self.assertEqual((after[1]["pid"], after[1]["restarts"]), (before[1]["pid"], 0))

@@ -119,7 +119,8 @@ class Php(ServerCase, DroverCase):
 
     @classmethod
     def command(cls):
-        return ["php", "-d", "post_max_size=100M", "-d", "memory_limit=512M", "-S", "${HOST}:${PORT}", "-t", cls.www, os.path.join(HERE, "servers", "router.php")]
+        return ["php", "-d", "post_max_size=100M", "-d", "memory_limit=512M", "-S", "${HOST}:${PORT}", "-t", cls.www,
+                os.path.join(HERE, "servers", "router.php")]
 
 
 class Python(ServerCase, DroverCase):
@@ -158,7 +159,8 @@ class Nginx(ServerCase, DroverCase):
     @classmethod
     def command(cls):
         source, folder = os.path.join(HERE, "servers", "nginx.conf"), cls.shared.folder
-        return ["sh", "-c", f"sed 's|@PORT@|${{PORT}}|g; s|@FOLDER@|{folder}|g' {source} > {folder}/nginx-$PORT.conf && exec nginx -p {folder} -c {folder}/nginx-$PORT.conf"]
+        made = f"{folder}/nginx-$PORT.conf"
+        return ["sh", "-c", f"sed 's|@PORT@|${{PORT}}|g; s|@FOLDER@|{folder}|g' {source} > {made} && exec nginx -p {folder} -c {made}"]
 
     def check_upload(self, body, headers):
         answer = self.fetch("PUT", "/put/stored", headers, body, timeout=120)

@@ -89,7 +89,7 @@ class Stop(DroverCase):
 
     def test_StopSignal_IsTheOneConfigured(self):
         cluster = self.cluster()
-        program = STUBBORN.replace("signal.SIG_IGN)", "signal.SIG_IGN)\nsignal.signal(signal.SIGUSR1, lambda *_: (print('got USR1', flush=True), os._exit(0)))")
+        program = "import signal, os\nsignal.signal(signal.SIGUSR1, lambda *_: (print('got USR1', flush=True), os._exit(0)))\n" + STUBBORN
         cluster.configure({"shop": {"command": ["python3", "-c", program], "workers": 1, "stop": {"signal": "USR1", "grace": "20s"}}}).start()
         cluster.signal(signal.SIGTERM)
         self.assertEqual(cluster.wait(), 0)
@@ -118,7 +118,8 @@ class Stop(DroverCase):
 
     def test_RequestLongerThanTheDrain_IsCutVisibly(self):
         cluster = self.start(drain={"http": "1s"}, stop={"grace": "2s"})
-        self.recorder.on("/endless", ["body"], ["send", "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbegun"], ["mark", "endless-begun"], ["wait", "never"])
+        self.recorder.on("/endless", ["body"], ["send", "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbegun"], ["mark", "endless-begun"],
+                         ["wait", "never"])
         with cluster.connect() as connection:
             connection.send(request(target="/endless"))
             self.recorder.await_mark("endless-begun")
