@@ -183,8 +183,8 @@ constexpr std::array kStop{
 constexpr Section kStopSection{"", "how a worker is ended", as_span<kStop>};
 
 constexpr std::array kDrain{
-  Key{"http", Type::duration, R"("10s")", "exchanges may end within", set<&Pool::Drain::http>, kMayBeZero},
-  Key{"tunnel", Type::duration, R"("10s")", "reserved for websocket and other tunnels: checked, but for now they end with `http`", set<&Pool::Drain::tunnel>, kMayBeZero},
+  Key{"http", Type::duration, R"("10s")", "exchanges may end within, when their worker is replaced", set<&Pool::Drain::http>, kMayBeZero},
+  Key{"tunnel", Type::duration, R"("10s")", "the same for tunnels (websocket), when all is stopped: then the longest `http` or `tunnel` of all pools holds for every client", set<&Pool::Drain::tunnel>, kMayBeZero},
 };
 constexpr Section kDrainSection{"", "how long old work may last", as_span<kDrain>};
 

@@ -158,5 +158,11 @@ TEST(ProcessUsage, IsReadFromThisProcess) {
   EXPECT_NEAR(usage.start_time.value_or(0), now, 600);
 }
 
+TEST(Catalogue, TheOperatorsPageHasItsTable) {
+  std::ifstream file(OPERATIONS_PAGE, std::ios::binary);
+  const std::string page{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_THAT(page, HasSubstr(catalogue_table())) << "put it there anew: drover check --metrics";
+}
+
 }  // namespace
 }  // namespace drover::admin

@@ -1,4 +1,5 @@
 // What every strategy must do, run on each row of the table.
+#include "config/keys.hpp"
 #include "tests/balancer/no_allocation.hpp"
 #include "tests/balancer/pool_world.hpp"
 
@@ -216,6 +217,12 @@ TEST_P(EveryStrategy, AThousandRows_AllServedWithoutAllocation) {
   std::uint32_t served = 0;
   for (std::uint32_t i = 0; i < pool.rows(); ++i) served += pool.claims(i) > 0 ? 1 : 0;
   EXPECT_GT(served, 1000U);
+}
+
+TEST(Strategies, AreThoseThatAConfigurationMayName) {
+  std::vector<std::string_view> names;
+  for (const Strategy& each : strategies()) names.push_back(each.name);
+  EXPECT_TRUE(std::ranges::equal(names, config::strategy_names()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Table, EveryStrategy, ::testing::ValuesIn(strategies().begin(), strategies().end()), [](const auto& tested) {
