@@ -34,7 +34,7 @@ ClientSession::ClientSession(ProxyThread& thread, std::uint32_t listener, base::
 
 ClientSession::~ClientSession() {
   if (reset_at_end_) {
-    const struct ::linger abort {1, 0};
+    const struct ::linger abort { 1, 0 };
     ::setsockopt(stream_.watch().fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
   }
   thread_.loop().remove(fiber_);

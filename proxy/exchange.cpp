@@ -48,6 +48,16 @@ void Exchange::cut() {
   thread_.loop().wake(session_.fiber());
 }
 
+std::optional<base::Millis> Exchange::drain_limit() const {
+  if (pool_config_ == nullptr) return {};
+  return tunnel_agreed_ ? pool_config_->drain.tunnel : pool_config_->drain.http;
+}
+
+void Exchange::expire() {
+  expired_ = true;
+  thread_.loop().wake(session_.fiber());
+}
+
 Task<bool> Exchange::run() {
   thread_.make_request_id(request_id_);
   const bool kept = co_await serve();
@@ -75,11 +85,17 @@ Task<bool> Exchange::serve() {
 
   Outcome outcome;
   for (std::uint32_t attempt = 1;; ++attempt) {
-    const bool acquired = co_await acquire();
-    if (!acquired) co_return keep_client_;
+    if (!leased_) {
+      const bool acquired = co_await acquire();
+      if (!acquired) co_return keep_client_;
+    }
     outcome = co_await try_worker();
-    if (outcome.worker_fault) thread_.board().row(lease_.row).errors.fetch_add(1, std::memory_order_relaxed);
+    if (outcome.worker_fault) {
+      thread_.board().row(lease_.row).errors.fetch_add(1, std::memory_order_relaxed);
+      thread_.queue(pool_).pass_over(lease_, thread_.loop().now());
+    }
     const bool again = attempt < pool_config_->retry.attempts && may_retry(outcome);
+    if (again && retry_here()) continue;
     give_back_worker(outcome.kind == Outcome::Kind::complete);
     if (!again) break;
   }
@@ -199,7 +215,7 @@ Task<bool> Exchange::stand_in_line(const balancer::Avoid& avoid) {
   if (entry == PoolQueue::Entry::queued) {
     watch.want = kWantHangup;
     thread_.loop().set_deadline(fiber, since + pool_config_->queue.wait);
-    while (queue.state(waiter_) == Waiter::State::waiting && !fiber.timed_out && !left) {
+    while (queue.state(waiter_) == Waiter::State::waiting && !fiber.timed_out && !left && !expired_) {
       left = watch.hangup;  // in the line a client that ends its sending has left
       if (!left) co_await thread_.loop().wait(fiber);
     }
@@ -258,6 +274,15 @@ bool Exchange::may_retry(const Outcome& outcome) {
   return true;
 }
 
+/// Where an idle connection of a bounded pool was stale, the next try takes its place, instead of standing in line once more. The
+/// worker has ended its side already.
+bool Exchange::retry_here() {
+  if (!thread_.queue(pool_).bounded() || !connection_ || !connection_->reused || !thread_.claimer(pool_).transferable(lease_)) return false;
+  permit_ = std::move(connection_->permit);
+  connection_.reset();
+  return true;
+}
+
 /// Gives the lease back and keeps, hands on or closes the connection.
 void Exchange::give_back_worker(bool reusable) {
   if (!leased_) return;
@@ -278,7 +303,7 @@ void Exchange::give_back_worker(bool reusable) {
   }
   if (!connection) {
     grant.permit = std::move(permit_);
-    queue.give_up(claimer, std::move(grant));
+    queue.give_back(claimer, std::move(grant));
     return;
   }
   if (!keep) {

@@ -59,10 +59,14 @@ class Exchange {
   // The thread cuts the exchanges of a worker that is gone.
   bool uses(std::uint32_t row, base::Incarnation incarnation) const { return leased_ && lease_.row == row && lease_.incarnation == incarnation; }
   void cut();
+  /// How long it may still go on in a drain; none: not yet known.
+  std::optional<base::Millis> drain_limit() const;
+  /// That time is over.
+  void expire();
   std::size_t index = 0;  ///< place in the thread's list
 
  private:
-  using Clock = base::TimePoint;  // a moment on it
+  using Clock = base::TimePoint;                           // a moment on it
   enum class BodyPlan : std::uint8_t { whole, streamed };  ///< whole: it stands in the session's buffer and can be sent again
 
   // exchange.cpp: the course of things.
@@ -77,6 +81,7 @@ class Exchange {
   void record(unsigned status);
   void take_body_from_session();
   void give_body_back();
+  bool retry_here();
   void give_back_worker(bool reusable);
   void client_left(board::Stage stage);
 
@@ -118,8 +123,8 @@ class Exchange {
   BodyPlan body_plan_ = BodyPlan::whole;
   Moved upload_at_ = Moved::busy;  ///< what its last step came to
   bool upload_done_ = false;
-  bool upload_failed_ = false;     ///< the worker takes no more; its answer may still come
-  bool written_ = false;           ///< a byte of this try has reached the worker
+  bool upload_failed_ = false;  ///< the worker takes no more; its answer may still come
+  bool written_ = false;        ///< a byte of this try has reached the worker
 
   // The worker.
   balancer::Lease lease_;
@@ -129,6 +134,7 @@ class Exchange {
   Permit permit_;
   bool fresh_only_ = false;  ///< an idle connection has failed this exchange
   bool cut_ = false;
+  bool expired_ = false;
   std::array<balancer::Lease, 8> tried_;
   std::size_t tried_count_ = 0;
 

@@ -130,6 +130,10 @@ Task<Outcome> Exchange::pump() {
       if (upload_at_ == Moved::busy || download_at_ == Moved::busy) co_await thread_.loop().yield(fiber);
       continue;
     }
+    if (expired_) {
+      over = or_truncated(rejected(503, "the server is stopping", false));
+      break;
+    }
     if (client.broken) {
       client_left(download_ ? board::Stage::response_body : upload_done_ ? board::Stage::waiting : board::Stage::request_body);
       over = ended(Outcome::Kind::client_gone);
@@ -316,9 +320,7 @@ Outcome Exchange::worker_ended(board::RetryReason how) const {
   return outcome;
 }
 
-Outcome Exchange::response_broken(std::string_view reason) const {
-  return or_truncated(rejected(502, reason, true));
-}
+Outcome Exchange::response_broken(std::string_view reason) const { return or_truncated(rejected(502, reason, true)); }
 
 /// Once the client has a byte of the response, the end of the connection is all that can still be said.
 Outcome Exchange::or_truncated(Outcome rejection) const {
@@ -388,7 +390,7 @@ Task<Outcome> Exchange::tunnel() {
     if (!up_was_done && up.done()) connection_->stream.end_sending();
     if (!down_was_done && down.done()) session_.stream().end_sending();
     if (up.done() && down.done()) break;
-    if (up_at > Moved::done || down_at > Moved::done || cut_) break;
+    if (up_at > Moved::done || down_at > Moved::done || cut_ || expired_) break;
     if (up_at == Moved::busy || down_at == Moved::busy) {
       co_await thread_.loop().yield(fiber);
       continue;

@@ -12,11 +12,11 @@ namespace drover::proxy {
 
 /// What drover knows of the client and adds for the worker (docs/ARCHITECTURE.md lists the fields).
 struct ForwardedFacts {
-  std::string_view client;         ///< address without port; empty: a Unix socket's client
-  std::string_view local;          ///< Host for a request that came without one
+  std::string_view client;  ///< address without port; empty: a Unix socket's client
+  std::string_view local;   ///< Host for a request that came without one
   std::string_view request_id;
-  std::uint64_t start_ms = 0;      ///< Unix time
-  bool keepalive = true;           ///< reuse this worker's connection?
+  std::uint64_t start_ms = 0;  ///< Unix time
+  bool keepalive = true;       ///< reuse this worker's connection?
 };
 
 void write_request(Buffer& out, const RequestHead& head, const ForwardedFacts& facts);
@@ -24,9 +24,9 @@ void write_request(Buffer& out, const RequestHead& head, const ForwardedFacts& f
 struct ReplyFacts {
   int client_version = 11;
   bool keep_alive = true;
-  bool chunked = false;            ///< the body will be sent in chunks
-  bool upgrade = false;            ///< 101: the connection changes protocol
-  std::string_view date;           ///< for a response without one
+  bool chunked = false;   ///< the body will be sent in chunks
+  bool upgrade = false;   ///< 101: the connection changes protocol
+  std::string_view date;  ///< for a response without one
 };
 
 void write_response(Buffer& out, const ResponseHead& head, const ReplyFacts& facts);
@@ -35,13 +35,13 @@ void write_interim(Buffer& out, const ResponseHead& head);
 
 struct ErrorReply {
   unsigned status = 500;
-  std::string_view reason;         ///< for the client: what is wrong, nothing internal
+  std::string_view reason;  ///< for the client: what is wrong, nothing internal
   std::string_view request_id;
   bool json = false;
-  bool head_only = false;          ///< answer to HEAD
+  bool head_only = false;  ///< answer to HEAD
   bool keep_alive = false;
-  bool keep_alive_named = false;   ///< an HTTP/1.0 client must be told
-  unsigned retry_after_s = 0;      ///< 0: no Retry-After
+  bool keep_alive_named = false;  ///< an HTTP/1.0 client must be told
+  unsigned retry_after_s = 0;     ///< 0: no Retry-After
   std::string_view date;
 };
 

@@ -38,8 +38,8 @@ struct Watch {
   unsigned want = 0;
   bool readable = true;  ///< a read may succeed: nothing has said otherwise
   bool writable = true;
-  bool hangup = false;   ///< the peer has ended its sending: reads go on to the end of stream
-  bool broken = false;   ///< reset or error: nothing will ever be sent
+  bool hangup = false;  ///< the peer has ended its sending: reads go on to the end of stream
+  bool broken = false;  ///< reset or error: nothing will ever be sent
 };
 
 class Loop {

@@ -47,10 +47,8 @@ bool forbidden_trailer(http::field id) {
     case http::field::content_range:
     case http::field::authorization:
     case http::field::set_cookie:
-    case http::field::cookie:
-      return true;
-    default:
-      return false;
+    case http::field::cookie: return true;
+    default: return false;
   }
 }
 
@@ -83,13 +81,10 @@ bool Head::hop_by_hop(const Field& field) const {
     case http::field::keep_alive:
     case http::field::te:
     case http::field::transfer_encoding:
-    case http::field::upgrade:
-      return true;
-    case http::field::host:            // what frames or routes a message can't be taken out by naming it
-    case http::field::content_length:
-      return false;
-    default:
-      break;
+    case http::field::upgrade: return true;
+    case http::field::host:  // what frames or routes a message can't be taken out by naming it
+    case http::field::content_length: return false;
+    default: break;
   }
   return std::any_of(named.begin(), named.begin() + static_cast<std::ptrdiff_t>(named_count),
                      [&](std::string_view name) { return equal_ignoring_case(name, field.name); });
@@ -102,10 +97,8 @@ bool RequestHead::idempotent() const {
     case http::verb::put:
     case http::verb::delete_:
     case http::verb::options:
-    case http::verb::trace:
-      return true;
-    default:
-      return false;
+    case http::verb::trace: return true;
+    default: return false;
   }
 }
 
@@ -210,8 +203,7 @@ void MessageParser<isRequest>::take_framing_field(const Field& field, error_code
         }
       });
       return;
-    default:
-      return;
+    default: return;
   }
 }
 

@@ -78,11 +78,11 @@ struct Head {
 struct RequestHead : Head {
   http::verb method = http::verb::unknown;
   std::string_view method_text;
-  std::string_view target;     ///< as sent
-  std::string_view origin;     ///< the target in origin form: what is forwarded
-  std::string_view host;       ///< Host's value, or the authority of an absolute target
+  std::string_view target;  ///< as sent
+  std::string_view origin;  ///< the target in origin form: what is forwarded
+  std::string_view host;    ///< Host's value, or the authority of an absolute target
   bool expect_continue = false;
-  std::string_view upgrade;    ///< protocols asked for; empty: none
+  std::string_view upgrade;  ///< protocols asked for; empty: none
 
   std::string_view path() const { return origin.substr(0, origin.find('?')); }
   bool idempotent() const;

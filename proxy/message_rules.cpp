@@ -11,9 +11,7 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 bool is_alnum(char c) { return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-bool valid_port(std::string_view port) {
-  return port.size() <= 5 && std::all_of(port.begin(), port.end(), is_digit);
-}
+bool valid_port(std::string_view port) { return port.size() <= 5 && std::all_of(port.begin(), port.end(), is_digit); }
 
 /// uri-host [ ":" port ] (RFC 3986 section 3.2.2), without userinfo; registered names without anything but what names are made of.
 bool valid_host(std::string_view host) {

@@ -1,6 +1,7 @@
 #include "proxy/pool_queue.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace drover::proxy {
 
@@ -96,36 +97,42 @@ void PoolQueue::hand(Waiter& waiter, Grant grant) {
 
 void PoolQueue::give_back(balancer::Claimer& claimer, Grant grant) {
   const std::lock_guard lock(mutex_);
-  if (!line_.empty() && claimer.transferable(grant.lease)) {
+  if (!line_.empty() && !passed_over(grant.lease) && claimer.transferable(grant.lease)) {
     Waiter& head = *line_.front();
     pop_front();
     hand(head, std::move(grant));
     return;
   }
-  release(claimer, grant);
-}
-
-void PoolQueue::give_up(balancer::Claimer& claimer, Grant grant) {
-  const std::lock_guard lock(mutex_);
-  release(claimer, grant);
-}
-
-/// Under the mutex: whoever enters next must find the place free, or would wait for it in vain.
-void PoolQueue::release(balancer::Claimer& claimer, Grant& grant) {
   claimer.release(grant.lease);
   if (grant.connection.fd) parked(grant.lease.row).push_back(std::move(grant.connection));
+  // Under the mutex: whoever enters next must find the place free, or would wait for it in vain.
   grant.permit = {};
 }
 
-void PoolQueue::retry(balancer::Claimer& claimer) {
+void PoolQueue::pass_over(const balancer::Lease& lease, base::TimePoint now) {
   const std::lock_guard lock(mutex_);
-  retry_locked(claimer);
+  if (passed_over(lease)) return;
+  if (failed_.size() >= kMaxFailed) failed_.erase(failed_.begin());
+  failed_.push_back({lease, now + kPassOver});
 }
 
-void PoolQueue::retry_locked(balancer::Claimer& claimer) {
+bool PoolQueue::passed_over(const balancer::Lease& lease) const {
+  return std::any_of(failed_.begin(), failed_.end(),
+                     [&](const Failed& failed) { return failed.lease.row == lease.row && failed.lease.incarnation == lease.incarnation; });
+}
+
+void PoolQueue::retry(balancer::Claimer& claimer, base::TimePoint now) {
+  const std::lock_guard lock(mutex_);
+  retry_locked(claimer, now);
+}
+
+void PoolQueue::retry_locked(balancer::Claimer& claimer, base::TimePoint now) {
+  std::erase_if(failed_, [&](const Failed& failed) { return now >= failed.until; });
+  std::array<balancer::Lease, kMaxFailed> avoided;
+  const auto end = std::transform(failed_.begin(), failed_.end(), avoided.begin(), [](const Failed& failed) { return failed.lease; });
   while (!line_.empty()) {
     Grant grant;
-    const auto result = try_claim(claimer, {}, grant);
+    const auto result = try_claim(claimer, {{avoided.begin(), end}}, grant);
     if (!result.lease) return;
     grant.lease = *result.lease;
     Waiter& head = *line_.front();
@@ -144,7 +151,7 @@ bool PoolQueue::any_open() const {
 
 void PoolQueue::tick(balancer::Claimer& claimer, base::TimePoint now) {
   const std::lock_guard lock(mutex_);
-  retry_locked(claimer);
+  retry_locked(claimer, now);
   if (any_open() || supervisor_.expected(pool_) > 0) {
     nothing_since_.reset();
   } else if (!nothing_since_) {

@@ -54,12 +54,12 @@ class PoolQueue {
 
   /// Returns a lease of a bounded pool with its connection (or only the permit): to the head of the line, else to the pool.
   void give_back(balancer::Claimer& claimer, Grant grant);
-  /// Returns one whose worker could not be reached. Whoever waits is not sent after it: that would use up everybody's tries in the moment
-  /// between a death and its news. They try again at the next tick or change of the board.
-  void give_up(balancer::Claimer& claimer, Grant grant);
+  /// This worker has just failed an exchange: for a moment those who wait are not sent after it, which would use up everybody's tries
+  /// between a death and its news.
+  void pass_over(const balancer::Lease& lease, base::TimePoint now);
 
   /// The board changed: tries for those who wait, in their order.
-  void retry(balancer::Claimer& claimer);
+  void retry(balancer::Claimer& claimer, base::TimePoint now);
   /// Each quarter second, on every thread: tries again, and sends everybody away once there has been nothing to hope for for a while.
   void tick(balancer::Claimer& claimer, base::TimePoint now);
 
@@ -73,11 +73,11 @@ class PoolQueue {
   balancer::ClaimResult try_claim(balancer::Claimer& claimer, const balancer::Avoid& avoid, Grant& grant);
   void hand(Waiter& waiter, Grant grant);
   static void wake(const Waiter& waiter);
-  void retry_locked(balancer::Claimer& claimer);
+  void retry_locked(balancer::Claimer& claimer, base::TimePoint now);
   bool any_open() const;
+  bool passed_over(const balancer::Lease& lease) const;
   bool hopeless(base::TimePoint now) const { return nothing_since_ && now - *nothing_since_ >= kHopePause; }
   void pop_front();
-  void release(balancer::Claimer& claimer, Grant& grant);
   std::vector<ParkedConnection>& parked(std::uint32_t row) { return parked_[row - proxy_.shape().pools[pool_].first]; }
 
   const config::Pool& config_;
@@ -86,6 +86,14 @@ class PoolQueue {
   const board::ProxyBoard& proxy_;
   mutable std::mutex mutex_;
   std::deque<Waiter*> line_;
+  struct Failed {
+    balancer::Lease lease;
+    base::TimePoint until;
+  };
+  static constexpr base::Millis kPassOver{250};  ///< ample for the supervisor to see a death and close its gate
+  static constexpr std::size_t kMaxFailed = 16;
+  std::vector<Failed> failed_;  ///< oldest first
+
   /// A moment's gap between a death and the news of its successor is no loss of hope.
   static constexpr base::Millis kHopePause{250};
   /// Since when every tick of every thread found no gate open and no worker expected.

@@ -97,7 +97,8 @@ class Process {
 base::Result<std::unique_ptr<Process>> Process::create(int control, ipc::ControlMessage start) {
   const std::uint32_t threads = start.a;
   const std::uint32_t listeners = start.b;
-  if (start.descriptors.size() != 3 + std::size_t{threads} + listeners) return base::Error{"the start message brought the wrong number of descriptors", EPROTO};
+  if (start.descriptors.size() != 3 + std::size_t{threads} + listeners)
+    return base::Error{"the start message brought the wrong number of descriptors", EPROTO};
   auto text = read_memfd(start.descriptors[0].get());
   if (!text) return text.error();
   auto parsed = config::parse(*text, "cluster.toml");

@@ -82,7 +82,7 @@ Detached end_gently(ProxyThread& thread, std::uint32_t pool, Grant grant, Worker
     thread.queue(pool).give_back(thread.claimer(pool), std::move(grant));
   } else {
     permit = {};
-    thread.queue(pool).retry(thread.claimer(pool));
+    thread.queue(pool).retry(thread.claimer(pool), loop.now());
   }
 }
 
@@ -106,7 +106,7 @@ ProxyThread::ProxyThread(Shared& shared, std::uint32_t index, std::unique_ptr<Lo
     std::uint64_t drained = 0;
     [[maybe_unused]] const ssize_t got = ::read(board_changed_.fd, &drained, sizeof drained);
     for (std::uint32_t pool = 0; pool < claimers_.size(); ++pool) {
-      if (queue(pool).anyone_waiting()) queue(pool).retry(claimer(pool));
+      if (queue(pool).anyone_waiting()) queue(pool).retry(claimer(pool), loop_->now());
     }
   };
   loop_->arm(board_changed_, false);
@@ -171,6 +171,7 @@ void ProxyThread::tick() {
   for (Accepting& accepting : accepting_) {
     if (!draining_ && share(accepting.listener) == Share::fair) loop_->arm(accepting.callback, true);
   }
+  if (draining_) end_overdue();
   finish_if_drained();
 }
 
@@ -259,8 +260,17 @@ void ProxyThread::drain() {
 
 void ProxyThread::begin_drain() {
   draining_ = true;
+  drain_began_ = loop_->now();
   for (Accepting& accepting : accepting_) loop_->disarm(accepting.callback);
   for (ClientSession* session : sessions_) session->nudge();
+}
+
+/// Requests and tunnels have clocks of their own; the supervisor waits for the longer one.
+void ProxyThread::end_overdue() {
+  const auto passed = loop_->now() - drain_began_;
+  for (Exchange* exchange : exchanges_) {
+    if (const auto limit = exchange->drain_limit(); limit && passed >= *limit) exchange->expire();
+  }
 }
 
 void ProxyThread::finish_if_drained() {

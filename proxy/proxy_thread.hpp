@@ -91,6 +91,7 @@ class ProxyThread {
   void tick();
   void sweep_parked(std::uint32_t pool);
   void begin_drain();
+  void end_overdue();
   void finish_if_drained();
 
   Shared& shared_;
@@ -110,6 +111,7 @@ class ProxyThread {
   std::string date_;
   std::int64_t date_second_ = -1;
   bool draining_ = false;
+  base::TimePoint drain_began_{};
   std::atomic<bool> drained_{false};
 };
 

@@ -76,7 +76,7 @@ class Relay {
   std::uint64_t remaining_ = 0;
   std::uint64_t payload_ = 0;
   std::uint64_t sent_ = 0;
-  std::size_t held_ = 0;  ///< bytes of the buffer that the parts point into
+  std::size_t held_ = 0;    ///< bytes of the buffer that the parts point into
   bool need_more_ = false;  ///< what is buffered is an unfinished chunk head or trailer
   bool moved_ = false;
   std::string_view reason_;

@@ -4,6 +4,7 @@ be kept, threads that must not stand still, clients that come when a thread rest
 import collections
 import json
 import os
+import random
 import signal
 import socket
 import threading
@@ -127,18 +128,19 @@ class Threads(ReviewCase):
 
     def test_ThreadThatRests_LeavesNoClientInTheQueue(self):
         cluster = self.start(threads=2)
-        clients = []
-        for turn in range(12):
-            for _ in range(12):
-                client = cluster.connect(timeout=5)
-                clients.append(client)
-                self.assertEqual(client.exchange(request()).status, 200)
-            # What one thread loses here puts the other ahead of the mean.
-            for client in clients[turn % 2::2]:
-                client.close()
-            clients = [client for client in clients if client.sock.fileno() >= 0]
-        for client in clients:
-            client.close()
+
+        def client():
+            connection = cluster.connect(timeout=5)
+            self.assertEqual(connection.exchange(request()).status, 200)
+            return connection
+        for _ in range(25):
+            clients = [client() for _ in range(40)]
+            random.shuffle(clients)
+            # Whom chance leaves to one thread puts it far ahead of the mean while it still accepts.
+            for each in clients[14:]:
+                each.close()
+            for each in clients[:14] + [client() for _ in range(3)]:
+                each.close()
 
 
 class Deaths(ReviewCase):

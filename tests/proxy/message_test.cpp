@@ -1,5 +1,5 @@
-#include "proxy/head_write.hpp"
 #include "proxy/message.hpp"
+#include "proxy/head_write.hpp"
 
 #include <gtest/gtest.h>
 
@@ -58,28 +58,27 @@ TEST_P(AmbiguousRequest, IsRefused) { EXPECT_NE(refusal(GetParam().bytes), ""); 
 
 INSTANTIATE_TEST_SUITE_P(
     Framing, AmbiguousRequest,
-    testing::Values(Case{"LengthAndChunked", get("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n")},
-                    Case{"ChunkedAndLength", get("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n")},
-                    Case{"TwoLengths", get("Content-Length: 3\r\nContent-Length: 4\r\n")},
-                    Case{"TwoEqualLengths", get("Content-Length: 3\r\nContent-Length: 3\r\n")},
-                    Case{"LengthList", get("Content-Length: 3, 3\r\n")}, Case{"SignedLength", get("Content-Length: +3\r\n")},
-                    Case{"HexLength", get("Content-Length: 0x3\r\n")}, Case{"EmptyLength", get("Content-Length:\r\n")},
-                    Case{"HugeLength", get("Content-Length: 18446744073709551616\r\n")},
-                    Case{"UnknownCoding", get("Transfer-Encoding: xchunked\r\n")}, Case{"ListOfCodings", get("Transfer-Encoding: gzip, chunked\r\n")},
-                    Case{"ChunkedTwice", get("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")},
-                    Case{"Identity", get("Transfer-Encoding: identity\r\n")}, Case{"QuotedCoding", get("Transfer-Encoding: \"chunked\"\r\n")},
-                    Case{"ChunkedInOldVersion", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"},
-                    Case{"FoldedLine", get("X: a\r\n b\r\n")}, Case{"FoldedEmptyLine", get("X:\r\n b\r\n")}, Case{"FoldedFraming", get("Content-Length:\r\n 3\r\n")},
-                    Case{"SpaceBeforeColon", get("Content-Length : 3\r\n")}, Case{"EmptyName", get(": x\r\n")}, Case{"NameWithSpace", get("A B: x\r\n")},
-                    Case{"LeadingSpace", "GET / HTTP/1.1\r\n Host: x\r\n\r\n"}, Case{"NoHost", "GET / HTTP/1.1\r\n\r\n"},
-                    Case{"TwoHosts", get("Host: x\r\n")}, Case{"HostWithPath", "GET / HTTP/1.1\r\nHost: x/y\r\n\r\n"},
-                    Case{"HostWithUser", "GET / HTTP/1.1\r\nHost: a@x\r\n\r\n"}, Case{"EmptyHost", "GET / HTTP/1.1\r\nHost:\r\n\r\n"},
-                    Case{"HostWithBadPort", "GET / HTTP/1.1\r\nHost: x:8a\r\n\r\n"}, Case{"HostList", "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n"},
-                    Case{"TargetAndHostDiffer", "GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n"}, Case{"TargetWithFragment", "GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n"},
-                    Case{"TargetBeyondAscii", "GET /\xc3\xa4 HTTP/1.1\r\nHost: x\r\n\r\n"}, Case{"StarForGet", "GET * HTTP/1.1\r\nHost: x\r\n\r\n"},
-                    Case{"RelativeTarget", "GET a HTTP/1.1\r\nHost: x\r\n\r\n"}, Case{"TwoSpaces", "GET  / HTTP/1.1\r\nHost: x\r\n\r\n"},
-                    Case{"OldVersion", "GET / HTTP/0.9\r\nHost: x\r\n\r\n"}, Case{"NewVersion", "GET / HTTP/2.0\r\nHost: x\r\n\r\n"},
-                    Case{"UnknownExpectation", get("Expect: tea\r\n")}),
+    testing::Values(
+        Case{"LengthAndChunked", get("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n")},
+        Case{"ChunkedAndLength", get("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n")},
+        Case{"TwoLengths", get("Content-Length: 3\r\nContent-Length: 4\r\n")},
+        Case{"TwoEqualLengths", get("Content-Length: 3\r\nContent-Length: 3\r\n")}, Case{"LengthList", get("Content-Length: 3, 3\r\n")},
+        Case{"SignedLength", get("Content-Length: +3\r\n")}, Case{"HexLength", get("Content-Length: 0x3\r\n")},
+        Case{"EmptyLength", get("Content-Length:\r\n")}, Case{"HugeLength", get("Content-Length: 18446744073709551616\r\n")},
+        Case{"UnknownCoding", get("Transfer-Encoding: xchunked\r\n")}, Case{"ListOfCodings", get("Transfer-Encoding: gzip, chunked\r\n")},
+        Case{"ChunkedTwice", get("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")},
+        Case{"Identity", get("Transfer-Encoding: identity\r\n")}, Case{"QuotedCoding", get("Transfer-Encoding: \"chunked\"\r\n")},
+        Case{"ChunkedInOldVersion", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"}, Case{"FoldedLine", get("X: a\r\n b\r\n")},
+        Case{"FoldedEmptyLine", get("X:\r\n b\r\n")}, Case{"FoldedFraming", get("Content-Length:\r\n 3\r\n")},
+        Case{"SpaceBeforeColon", get("Content-Length : 3\r\n")}, Case{"EmptyName", get(": x\r\n")}, Case{"NameWithSpace", get("A B: x\r\n")},
+        Case{"LeadingSpace", "GET / HTTP/1.1\r\n Host: x\r\n\r\n"}, Case{"NoHost", "GET / HTTP/1.1\r\n\r\n"}, Case{"TwoHosts", get("Host: x\r\n")},
+        Case{"HostWithPath", "GET / HTTP/1.1\r\nHost: x/y\r\n\r\n"}, Case{"HostWithUser", "GET / HTTP/1.1\r\nHost: a@x\r\n\r\n"},
+        Case{"EmptyHost", "GET / HTTP/1.1\r\nHost:\r\n\r\n"}, Case{"HostWithBadPort", "GET / HTTP/1.1\r\nHost: x:8a\r\n\r\n"},
+        Case{"HostList", "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n"}, Case{"TargetAndHostDiffer", "GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n"},
+        Case{"TargetWithFragment", "GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n"}, Case{"TargetBeyondAscii", "GET /\xc3\xa4 HTTP/1.1\r\nHost: x\r\n\r\n"},
+        Case{"StarForGet", "GET * HTTP/1.1\r\nHost: x\r\n\r\n"}, Case{"RelativeTarget", "GET a HTTP/1.1\r\nHost: x\r\n\r\n"},
+        Case{"TwoSpaces", "GET  / HTTP/1.1\r\nHost: x\r\n\r\n"}, Case{"OldVersion", "GET / HTTP/0.9\r\nHost: x\r\n\r\n"},
+        Case{"NewVersion", "GET / HTTP/2.0\r\nHost: x\r\n\r\n"}, Case{"UnknownExpectation", get("Expect: tea\r\n")}),
     [](const auto& each) { return each.param.name; });
 
 TEST(Message, RefusesMoreFieldsThanItHolds) {
@@ -98,10 +97,11 @@ TEST(Message, TakesWhatIsLegal) {
 }
 
 TEST(Message, BrokenResponsesAreRefused) {
-  for (const char* bytes : {"HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 600 X\r\n\r\n", "HTTP/1.1 099 X\r\n\r\n", "200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: a\r\n\r\n",
-                            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-                            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n",
-                            "HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n"}) {
+  for (const char* bytes :
+       {"HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 600 X\r\n\r\n", "HTTP/1.1 099 X\r\n\r\n", "200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: a\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n",
+        "HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n"}) {
     EXPECT_NE(refusal_of_response(bytes), "") << bytes;
   }
   EXPECT_EQ(refusal_of_response("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", http::verb::head), "");
@@ -119,8 +119,9 @@ std::string forwarded(const std::string& bytes) {
 }
 
 TEST(Message, WhatStaysOnItsHopIsNotForwarded) {
-  const std::string text = forwarded(get(
-      "Connection: close, X-Secret, Host\r\nX-Secret: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\nProxy-Connection: x\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-Keep: 2\r\n"));
+  const std::string text =
+      forwarded(get("Connection: close, X-Secret, Host\r\nX-Secret: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\nProxy-Connection: x\r\nX-Forwarded-For: "
+                    "6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-Keep: 2\r\n"));
   EXPECT_EQ(text,
             "GET / HTTP/1.1\r\nHost: x\r\nX-Keep: 2\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Host: x\r\nX-Forwarded-Proto: http\r\n"
             "X-Request-ID: 0123\r\nX-Request-Start: t=7\r\nVia: 1.1 drover\r\n\r\n");

@@ -116,7 +116,7 @@ TEST(PoolQueueThreads, AClosedGateIsNotHandedOn) {
   EXPECT_EQ(world.proxy.gate(0).view().count, 0U);
 }
 
-TEST(PoolQueueThreads, AWorkerOutOfReachIsNotHandedOnButTriedAgainAtATick) {
+TEST(PoolQueueThreads, AWorkerThatFailedIsNotHandedOnForAMoment) {
   World world;
   world.config.concurrency = 1;
   Side side{world};
@@ -125,10 +125,13 @@ TEST(PoolQueueThreads, AWorkerOutOfReachIsNotHandedOnButTriedAgainAtATick) {
   Waiter second;
   ASSERT_EQ(world.queue->enter(first, side.claimer, {}, *side.loop, fiber), PoolQueue::Entry::granted);
   ASSERT_EQ(world.queue->enter(second, side.claimer, {}, *side.loop, fiber), PoolQueue::Entry::queued);
-  world.queue->give_up(side.claimer, std::move(first.grant));
-  EXPECT_EQ(world.queue->state(second), Waiter::State::waiting);
+  const auto now = side.loop->now();
+  world.queue->pass_over(first.grant.lease, now);
+  world.queue->give_back(side.claimer, std::move(first.grant));
   EXPECT_EQ(world.proxy.row(0).connections.load(), 0U);
-  world.queue->tick(side.claimer, side.loop->now());
+  world.queue->tick(side.claimer, now + base::Millis(200));
+  EXPECT_EQ(world.queue->state(second), Waiter::State::waiting);
+  world.queue->tick(side.claimer, now + base::Millis(250));
   EXPECT_EQ(world.queue->state(second), Waiter::State::granted);
   world.queue->leave(second);
   world.queue->give_back(side.claimer, std::move(second.grant));
