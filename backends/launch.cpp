@@ -25,7 +25,7 @@ namespace {
 constexpr int kLaunchTimeoutMs = 10'000;      // a folder or program on a dead network disk: the supervisor can't wait for ever
 constexpr rlim_t kMaxClosedOneByOne = 65536;  // descriptors, where the kernel has no close_range
 
-enum class Step : int { group, descriptors, signals, input, umask, groups, gid, uid, death_signal, parent, dir, exec };
+enum class Step : int { group, descriptors, signals, input, umask, limits, groups, gid, uid, death_signal, parent, dir, exec };
 
 struct Failure {
   Step step;
@@ -43,6 +43,7 @@ struct Plan {
   int report = -1;
   int executable = -1;
   pid_t parent = 0;
+  rlimit files{};
 };
 
 std::vector<char*> pointers(const std::vector<std::string>& strings) {
@@ -146,6 +147,7 @@ Failure become_worker(Plan& plan) {
   if (!default_signals()) return {Step::signals, errno};
   if (!empty_input()) return {Step::input, errno};
   if (spec.umask) umask(static_cast<mode_t>(*spec.umask));
+  if (setrlimit(RLIMIT_NOFILE, &plan.files) != 0) return {Step::limits, errno};
   if (spec.user) {
     const Credentials& user = *spec.user;
     if (syscall(SYS_setgroups, user.groups.size(), user.groups.data()) != 0) return {Step::groups, errno};
@@ -224,6 +226,7 @@ base::Error explain(const LaunchSpec& spec, const Plan& plan, const Failure& fai
       case Step::signals: return "can't reset signals: " + reason;
       case Step::input: return "can't open /dev/null: " + reason + ": /dev must be mounted and readable";
       case Step::umask: return "can't set the umask: " + reason;
+      case Step::limits: return "can't set the limit of open files: " + reason;
       case Step::groups: return "can't take the user's groups: " + reason + ": start drover as root, or remove `user`";
       case Step::gid: return "can't take the user's group: " + reason + ": start drover as root, or remove `user`";
       case Step::uid: return "can't become the user: " + reason + ": start drover as root, or remove `user`";
@@ -278,7 +281,7 @@ base::Result<void> wait_for_exec(const LaunchSpec& spec, const Plan& plan, int r
 
 }  // namespace
 
-base::Result<Launched> launch(const LaunchSpec& spec) {
+base::Result<Launched> launch(const LaunchSpec& spec, const rlimit& files) {
   if (spec.argv.empty()) return base::Error{spec.subject + ": command is empty: name a program", EINVAL};
   auto report = make_pipe();
   if (!report) return base::Error{spec.subject + ": " + report.error().message, report.error().code};
@@ -298,6 +301,7 @@ base::Result<Launched> launch(const LaunchSpec& spec) {
   plan.report = report->writer.get();
   plan.executable = spec.executable.value_or(-1);
   plan.parent = getpid();
+  plan.files = files;
   for (const auto& [ours, target] : spec.descriptors) plan.moved.push_back(ours);
 
   // No handler of this process may run in the child before its signals are back at their defaults.

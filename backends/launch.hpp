@@ -6,6 +6,7 @@
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 namespace drover::backends {
@@ -17,6 +18,7 @@ struct Launched {
 };
 
 /// Returns when the child has passed exec, or failed to, or after kLaunchTimeout. A child that failed is reaped here.
-base::Result<Launched> launch(const LaunchSpec& spec);
+/// `files`: the child's RLIMIT_NOFILE: the one that drover was started with, not the supervisor's own, raised one.
+base::Result<Launched> launch(const LaunchSpec& spec, const rlimit& files);
 
 }  // namespace drover::backends

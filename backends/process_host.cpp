@@ -61,7 +61,12 @@ std::vector<std::string> marks_in(const std::vector<std::string>& env) {
 }  // namespace
 
 struct ProcessHost::Impl {
-  Impl(asio::io_context& context, Handlers callbacks) : io(context), handlers(std::move(callbacks)) {}
+  Impl(asio::io_context& context, Handlers callbacks) : io(context), handlers(std::move(callbacks)) {
+    getrlimit(RLIMIT_NOFILE, &files);
+    rlimit most = files;
+    most.rlim_cur = most.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &most);
+  }
 
   asio::io_context& io;
   Handlers handlers;
@@ -69,6 +74,7 @@ struct ProcessHost::Impl {
   std::unordered_map<pid_t, ChildKey> by_pid;  // running ones
   ProcessTrees trees;
   bool killing = false;
+  rlimit files{};                                              // as drover was started with: what children get
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);  // for handlers still queued when the host is gone
 
   Child* find(const ChildKey& key) {
@@ -151,7 +157,7 @@ ProcessHost::~ProcessHost() {
 base::Result<pid_t> ProcessHost::start(const LaunchSpec& spec) {
   if (impl_->killing) return base::Error{spec.subject + ": not started: everything is being ended", ECANCELED};
   if (impl_->children.contains(spec.key)) return base::Error{spec.subject + ": this incarnation was started before", EEXIST};
-  auto launched = launch(spec);
+  auto launched = launch(spec, impl_->files);
   if (!launched) return launched.error();
   Child child;
   child.subject = spec.subject;

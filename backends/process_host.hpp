@@ -3,7 +3,7 @@
 // Ownership: owns pidfds, output pipes and the one waitid(P_ALL) loop; callers keep keys, never pids.
 //
 // A child is started with clone3(CLONE_PIDFD); in it, in this order: own process group, descriptors, default signals and empty
-// mask, standard input from /dev/null, umask, groups/gid/uid, PR_SET_PDEATHSIG (a change of uid clears it), getppid check, chdir,
+// mask, standard input from /dev/null, umask, rlimits, groups/gid/uid, PR_SET_PDEATHSIG (a change of uid clears it), getppid check, chdir,
 // exec. Failure comes back as {step, errno} on a close-on-exec pipe.
 #pragma once
 

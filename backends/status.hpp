@@ -30,20 +30,20 @@ struct WorkerStatus {
   Health health = Health::unknown;
   Intent intent = Intent::enabled;
   bool eligible = false;
-  std::string endpoint;         ///< "127.0.0.1:20001" or "unix:/path"
-  double uptime_seconds = 0;    ///< of this incarnation; 0 without a process
-  double start_time = 0;        ///< Unix time of this incarnation's start; 0 without a process
-  std::uint64_t requests = 0;   ///< by the slot, all its incarnations
-  std::uint64_t errors = 0;     ///< exchanges the worker broke, likewise
+  std::string endpoint;        ///< "127.0.0.1:20001" or "unix:/path"
+  double uptime_seconds = 0;   ///< of this incarnation; 0 without a process
+  double start_time = 0;       ///< Unix time of this incarnation's start; 0 without a process
+  std::uint64_t requests = 0;  ///< by the slot, all its incarnations
+  std::uint64_t errors = 0;    ///< exchanges the worker broke, likewise
   std::uint32_t in_flight = 0;
   std::uint64_t restarts = 0;
   std::map<std::string, std::uint64_t> exits;  ///< by reason: "0", "1", "KILL", "SEGV" …
   std::uint64_t memory_bytes = 0;
-  std::string memory_source;    ///< "rss", "report", "" when unknown
-  double cpu_percent = 0;       ///< of one core over the last interval
-  double cpu_seconds = 0;       ///< of the slot, all its incarnations: never falls
+  std::string memory_source;  ///< "rss", "report", "" when unknown
+  double cpu_percent = 0;     ///< of one core over the last interval
+  double cpu_seconds = 0;     ///< of the slot, all its incarnations: never falls
   std::uint32_t open_fds = 0;
-  std::string note;             ///< why it is as it is: last probe's reason, "listener's owner can't be read", last exit
+  std::string note;  ///< why it is as it is: last probe's reason, "listener's owner can't be read", last exit
 };
 
 struct PoolStatus {
@@ -70,12 +70,12 @@ struct ListenerStatus {
 };
 
 struct ClusterStatus {
-  pid_t pid = 0;         ///< init's: the documented one
+  pid_t pid = 0;  ///< init's: the documented one
   pid_t supervisor = 0;
   double uptime_seconds = 0;
   double start_time = 0;  ///< Unix time
   bool stopping = false;
-  bool ready = false;     ///< proxy ready and every pool has an eligible worker
+  bool ready = false;  ///< proxy ready and every pool has an eligible worker
   std::uint64_t created = 0;
   std::uint64_t died = 0;
   std::uint64_t restarted = 0;
@@ -86,9 +86,9 @@ struct ClusterStatus {
   std::vector<ProxyStatus> proxies;
   std::vector<ListenerStatus> listeners;
   std::vector<PoolStatus> pools;
-  board::Totals traffic;                     ///< dead and live proxies together
+  board::Totals traffic;  ///< dead and live proxies together
   board::HistogramTotals supervisor_turn;
-  std::vector<std::string> degraded;         ///< what does not hold here and why
+  std::vector<std::string> degraded;  ///< what does not hold here and why
 };
 
 }  // namespace drover::backends
