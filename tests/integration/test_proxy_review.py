@@ -75,20 +75,36 @@ class Ends(ReviewCase):
 
     def test_WorkerThatDiesAfterItsWholeAnswer_CostsASlowClientNothing(self):
         cluster = self.start({"restart": {"delay": "100ms", "max": 0}})
-        for size in (100_000, 300_000, 600_000, 1_000_000, 2_000_000, 2_600_000, 2_700_000, 2_800_000, 3_000_000):
+        for size in (300_000, 3_000_000):
             with self.subTest(size):
-                self.recorder.on("/big", ["body"], ["send", f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"], ["repeat", size // 1000, "x" * 1000],
-                                 ["mark", f"sent{size}"], ["wait", f"die{size}"], ["kill", 9])
+                self.recorder.on("/big", ["body"], ["send", f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"],
+                                 ["repeat", size // 1000, "x" * 1000], ["mark", f"sent{size}"], ["wait", f"die{size}"], ["kill", 9])
                 wait_until(lambda: cluster.workers()[0]["lifecycle"] == "running", 15, "the worker runs")
                 with cluster.connect(receive_buffer=4096) as connection:
                     connection.send(request(target="/big"))
                     self.recorder.await_mark(f"sent{size}")
-                    time.sleep(0.2)
                     died = cluster.status()["totals"]["died"]
                     self.recorder.open(f"die{size}")
                     wait_until(lambda: cluster.status()["totals"]["died"] > died, 10, "the worker is dead")
-                    time.sleep(0.2)
                     self.assertEqual(len(connection.response().body), size)
+
+
+class Drain(ReviewCase):
+    def test_RequestsAndTunnels_HaveTheirOwnClocks(self):
+        cluster = self.start({"drain": {"http": "500ms", "tunnel": "20s"}})
+        self.recorder.on("/ws", ["send", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"], ["echo", ""])
+        self.recorder.on("/long", ["body"], ["send", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegun"], ["mark", "long"], ["wait", "never"])
+        with cluster.connect() as tunnel, cluster.connect() as client:
+            tunnel.send(request(target="/ws", headers=[("Connection", "Upgrade"), ("Upgrade", "echo")]))
+            self.assertEqual(tunnel.head().status, 101)
+            client.send(request(target="/long"))
+            self.recorder.await_mark("long")
+            cluster.signal(signal.SIGTERM)
+            with self.assertRaises(Truncated):
+                client.response()
+            tunnel.send(b"still there")
+            self.assertEqual(tunnel.exactly(11), b"still there")
+        self.assertIn(cluster.wait(), (0, 1))
 
 
 class WorkerConnections(ReviewCase):
