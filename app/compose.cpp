@@ -104,8 +104,8 @@ int check_file(const std::string& file) {
   if (!config) return kBadConfig;
   std::size_t workers = 0;
   for (const auto& pool : config->pools) workers += pool.workers;
-  std::printf("%s: fine: %zu pool%s, %zu worker%s, %zu listener%s\n", file.c_str(), config->pools.size(), config->pools.size() == 1 ? "" : "s", workers,
-              workers == 1 ? "" : "s", config->listeners.size(), config->listeners.size() == 1 ? "" : "s");
+  std::printf("%s: fine: %zu pool%s, %zu worker%s, %zu listener%s\n", file.c_str(), config->pools.size(), config->pools.size() == 1 ? "" : "s",
+              workers, workers == 1 ? "" : "s", config->listeners.size(), config->listeners.size() == 1 ? "" : "s");
   return 0;
 }
 

@@ -198,8 +198,8 @@ std::string_view ProxyThread::date() {
   const std::chrono::year_month_day date(day);
   const std::chrono::hh_mm_ss time(moment - day);
   date_ = fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", kDays[std::chrono::weekday(day).c_encoding()], static_cast<unsigned>(date.day()),
-                      kMonths[static_cast<unsigned>(date.month()) - 1], static_cast<int>(date.year()), time.hours().count(),
-                      time.minutes().count(), time.seconds().count());
+                      kMonths[static_cast<unsigned>(date.month()) - 1], static_cast<int>(date.year()), time.hours().count(), time.minutes().count(),
+                      time.seconds().count());
   return date_;
 }
 

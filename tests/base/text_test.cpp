@@ -49,7 +49,11 @@ TEST(Text, PrintableKeepsTextAndEscapesTheRest) {
   EXPECT_EQ(printable("\xff\xfe"), "\\xff\\xfe");
   EXPECT_EQ(printable("cut \xe4\xb8"), "cut \\xe4\\xb8") << "a sequence that ends too early";
   EXPECT_EQ(printable("\xc0\xaf"), "\\xc0\\xaf") << "an overlong slash";
-  EXPECT_EQ(printable("\xc2\x9b" "2J"), "\\xc2\\x9b" "2J") << "a C1 control";
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "2J"),
+            "\\xc2\\x9b"
+            "2J")
+      << "a C1 control";
   EXPECT_EQ(printable("\xed\xa0\x80"), "\\xed\\xa0\\x80") << "a surrogate";
 }
 
