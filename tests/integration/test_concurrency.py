@@ -95,20 +95,25 @@ class Concurrency(DroverCase):
         self.assertEqual([line["target"] for line in self.check(2)], ["/first", "/last"])
 
     def test_Queue_IsFirstComeFirstServed(self):
-        cluster = self.start(seconds=0.3, queue={"max": 50, "wait": "30s"})
+        cluster = self.cluster()
+        recorder = cluster.recorder()
+        recorder.on("/first", ["body"], ["mark", "first-arrived"], ["wait", "first-go"], ["describe"])
+        pool = {"command": recorder.command(), "workers": 1, "concurrency": 1, "queue": {"max": 50, "wait": "30s"}}
+        cluster.configure({"shop": pool}, proxy={"threads": 4}).start()
         waiting = []
-        for number in range(8):
+        for number, target in enumerate(["/first"] + [f"/{n}" for n in range(12)]):
             connection = cluster.connect()
             self.addCleanup(connection.close)
-            connection.send(request(target=f"/{number}"))
+            connection.send(request(target=target))
             waiting.append(connection)
-            if number > 0:
-                wait_until(lambda: len(self.lines()) + (cluster.metric("drover_queue_length", pool="shop") or 0) >= number - 1, 10, "it waits")
+            if number == 0:
+                recorder.await_mark("first-arrived")
             else:
-                wait_until(lambda: cluster.metric("drover_worker_in_flight", pool="shop") == 1, 10, "the worker is busy")
+                wait_until(lambda: cluster.metric("drover_queue_length", pool="shop") == number, 10, f"{target} waits")
+        recorder.open("first-go")
         for connection in waiting:
             self.assertEqual(connection.response().status, 200)
-        self.assertEqual([line["target"] for line in self.check(8)], [f"/{number}" for number in range(8)])
+        self.assertEqual([event["target"] for event in recorder.events()], ["/first"] + [f"/{n}" for n in range(12)])
 
     def test_Probes_LeaveABusyWorkerAlone(self):
         cluster = self.start(seconds=3, health={"interval": "100ms", "timeout": "200ms", "rise": 1, "fall": 1, "restart_after": "500ms"})
