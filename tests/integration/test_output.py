@@ -107,7 +107,8 @@ class Output(DroverCase):
         cluster.start()
         cluster.await_log(r"quoted")
         cluster.stop()
-        lines = [json.loads(line) for line in read(cluster.path("stderr")).decode().splitlines() if not re.match(r".*cluster\.toml:\d+:\d+: warning", line)]
+        said = read(cluster.path("stderr")).decode().splitlines()
+        lines = [json.loads(line) for line in said if not re.match(r".*cluster\.toml:\d+:\d+: warning", line)]
         self.assertGreater(len(lines), 4)
         for line in lines:
             self.assertGreaterEqual(set(line), {"time", "level", "subject", "message"})
