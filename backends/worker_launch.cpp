@@ -20,9 +20,10 @@ namespace drover::backends {
 namespace {
 
 constexpr const char* kHost = "127.0.0.1";
-constexpr std::array<std::string_view, 13> kNotInherited{"NOTIFY_SOCKET",  "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID",         "LISTEN_FDS",
-                                                         "LISTEN_FDNAMES", "DROVER_POOL",  "DROVER_WORKER", "DROVER_INCARNATION", "DROVER_CHANNEL_FD",
-                                                         "PORT",           "HOST",         "SOCKET"};
+/// Ours, or said anew for each worker.
+bool inherited(std::string_view name) {
+  return std::ranges::find(config::kWithheldNames, name) == config::kWithheldNames.end() && name != "PORT" && name != "HOST" && name != "SOCKET";
+}
 
 std::string_view name_of(std::string_view entry) { return entry.substr(0, entry.find('=')); }
 
@@ -53,7 +54,7 @@ base::Result<void> make_dir(const std::string& path, mode_t mode) {
 std::vector<std::string> base_environment() {
   std::vector<std::string> out;
   for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (std::ranges::find(kNotInherited, name_of(*entry)) == kNotInherited.end()) out.emplace_back(*entry);
+    if (inherited(name_of(*entry))) out.emplace_back(*entry);
   }
   return out;
 }

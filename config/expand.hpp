@@ -4,6 +4,7 @@
 
 #include "base/result.hpp"
 
+#include <array>
 #include <functional>
 #include <optional>
 #include <string>
@@ -19,5 +20,10 @@ base::Result<std::string> expand(std::string_view text, const Lookup& lookup);
 
 /// The names that `text` uses, as often as it does. Error: "${" without end, "${}", a name that no variable can have.
 base::Result<std::vector<std::string>> names_in(std::string_view text);
+
+/// What a worker never inherits: drover's own, or made anew under the same name for each worker.
+inline constexpr std::array<std::string_view, 10> kWithheldNames{"NOTIFY_SOCKET",      "WATCHDOG_PID",     "WATCHDOG_USEC", "LISTEN_PID",
+                                                                 "LISTEN_FDS",         "LISTEN_FDNAMES",   "DROVER_POOL",   "DROVER_WORKER",
+                                                                 "DROVER_INCARNATION", "DROVER_CHANNEL_FD"};
 
 }  // namespace drover::config

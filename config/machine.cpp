@@ -26,13 +26,7 @@ constexpr std::array kWorkerNames{std::string_view("PORT"), std::string_view("HO
 
 bool is_worker_name(std::string_view name) { return std::find(kWorkerNames.begin(), kWorkerNames.end(), name) != kWorkerNames.end(); }
 
-/// What a worker never inherits: it is drover's own, or another value under the same name is made for each worker.
-constexpr std::array kWithheld{std::string_view("NOTIFY_SOCKET"),    std::string_view("WATCHDOG_PID"),  std::string_view("WATCHDOG_USEC"),
-                               std::string_view("LISTEN_PID"),       std::string_view("LISTEN_FDS"),    std::string_view("LISTEN_FDNAMES"),
-                               std::string_view("DROVER_POOL"),      std::string_view("DROVER_WORKER"), std::string_view("DROVER_INCARNATION"),
-                               std::string_view("DROVER_CHANNEL_FD")};
-
-bool is_withheld(std::string_view name) { return std::find(kWithheld.begin(), kWithheld.end(), name) != kWithheld.end(); }
+bool is_withheld(std::string_view name) { return std::find(kWithheldNames.begin(), kWithheldNames.end(), name) != kWithheldNames.end(); }
 
 /// What a worker that runs as another user is given by that user's entry.
 bool is_user_name(std::string_view name) { return name == "HOME" || name == "USER" || name == "LOGNAME"; }
