@@ -92,7 +92,7 @@ Task<ClientSession::Wait> ClientSession::read_head() {
     }
     if (!watch.readable) {
       if (in_.empty()) in_.free();
-      watch.want = kWantRead;
+      thread_.loop().want(watch, kWantRead);
       co_await thread_.loop().wait(fiber_);
       watch.want = 0;
       if (std::exchange(fiber_.timed_out, false)) {
@@ -152,7 +152,7 @@ Task<bool> ClientSession::send_all(std::string_view bytes) {
       continue;
     }
     if (wrote.what != Io::blocked) co_return false;
-    watch.want = kWantWrite;
+    thread_.loop().want(watch, kWantWrite);
     thread_.loop().set_deadline(fiber_, thread_.loop().now() + listener_.timeouts.send);
     while (!watch.writable && !fiber_.timed_out) co_await thread_.loop().wait(fiber_);
     watch.want = 0;
@@ -171,7 +171,7 @@ Task<bool> ClientSession::linger() {
   in_.reserve(Buffer::kSmall);
   while (dropped < kLingerBytes && !fiber_.timed_out) {
     if (!watch.readable) {
-      watch.want = kWantRead;
+      thread_.loop().want(watch, kWantRead);
       co_await thread_.loop().wait(fiber_);
       continue;
     }

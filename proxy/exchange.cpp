@@ -43,6 +43,9 @@ Exchange::~Exchange() {
   thread_.exchange_ended(*this);
 }
 
+/// An exchange that lasts wants to know when its client is gone; a short one is over before that pays.
+void Exchange::watch_client() { thread_.loop().want(session_.stream().watch(), 0); }
+
 void Exchange::cut() {
   cut_ = true;
   thread_.loop().wake(session_.fiber());
@@ -140,7 +143,7 @@ Task<bool> Exchange::prepare_body() {
   };
   while (!enough()) {
     if (!watch.readable) {
-      watch.want = kWantRead;
+      thread_.loop().want(watch, kWantRead);
       thread_.loop().set_deadline(session_.fiber(), thread_.loop().now() + session_.listener().timeouts.body);
       co_await thread_.loop().wait(session_.fiber());
       watch.want = 0;
@@ -213,7 +216,7 @@ Task<bool> Exchange::stand_in_line(const balancer::Avoid& avoid) {
   Watch& watch = session_.stream().watch();
   bool left = false;
   if (entry == PoolQueue::Entry::queued) {
-    watch.want = kWantHangup;
+    thread_.loop().want(watch, kWantHangup);
     thread_.loop().set_deadline(fiber, since + pool_config_->queue.wait);
     while (queue.state(waiter_) == Waiter::State::waiting && !fiber.timed_out && !left && !expired_) {
       left = watch.hangup;  // in the line a client that ends its sending has left

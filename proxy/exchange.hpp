@@ -59,6 +59,8 @@ class Exchange {
   // The thread cuts the exchanges of a worker that is gone.
   bool uses(std::uint32_t row, base::Incarnation incarnation) const { return leased_ && lease_.row == row && lease_.incarnation == incarnation; }
   void cut();
+  /// At each tick.
+  void watch_client();
   /// How long it may still go on in a drain; none: not yet known.
   std::optional<base::Millis> drain_limit() const;
   /// That time is over.

@@ -78,7 +78,7 @@ Task<Outcome> Exchange::connect() {
     Watch& watch = connection_->stream.watch();
     Fiber& fiber = session_.fiber();
     watch.fiber = &fiber;
-    watch.want = kWantWrite;
+    thread_.loop().want(watch, kWantWrite);
     watch.writable = false;
     thread_.loop().set_deadline(fiber, thread_.loop().now() + pool_config_->timeouts.connect);
     while (!watch.writable && !watch.broken && !fiber.timed_out && !cut_) co_await thread_.loop().wait(fiber);
@@ -336,20 +336,20 @@ void Exchange::want_and_set_clock() {
   auto until = base::TimePoint::max();
   if (!upload_done_ && !upload_failed_) {
     const bool waits_for_client = upload_at_ == Moved::need_source;
-    (waits_for_client ? client : worker).want |= waits_for_client ? kWantRead : kWantWrite;
+    thread_.loop().want(waits_for_client ? client : worker, waits_for_client ? kWantRead : kWantWrite);
     until = upload_moved_ + (waits_for_client ? listener.body : pool.stall);
   }
   if (!interim_unsent_.empty()) {
-    client.want |= kWantWrite;
+    thread_.loop().want(client, kWantWrite);
     until = std::min(until, worker_moved_ + listener.send);
   } else if (!download_) {
-    worker.want |= kWantRead;
+    thread_.loop().want(worker, kWantRead);
     if (upload_done_ || upload_failed_) until = std::min(until, worker_moved_ + pool.response);
   } else if (download_at_ == Moved::need_sink) {
-    client.want |= kWantWrite;
+    thread_.loop().want(client, kWantWrite);
     until = std::min(until, worker_moved_ + listener.send);
   } else {
-    worker.want |= kWantRead;
+    thread_.loop().want(worker, kWantRead);
     until = std::min(until, worker_moved_ + pool.stall);
   }
   thread_.loop().set_deadline(session_.fiber(), until);
@@ -395,8 +395,8 @@ Task<Outcome> Exchange::tunnel() {
       co_await thread_.loop().yield(fiber);
       continue;
     }
-    client.want = (up_at == Moved::need_source ? kWantRead : 0) | (down_at == Moved::need_sink ? kWantWrite : 0);
-    worker.want = (down_at == Moved::need_source ? kWantRead : 0) | (up_at == Moved::need_sink ? kWantWrite : 0);
+    thread_.loop().want(client, (up_at == Moved::need_source ? kWantRead : 0) | (down_at == Moved::need_sink ? kWantWrite : 0));
+    thread_.loop().want(worker, (down_at == Moved::need_source ? kWantRead : 0) | (up_at == Moved::need_sink ? kWantWrite : 0));
     co_await thread_.loop().wait(fiber);
     client.want = worker.want = 0;
   }

@@ -73,14 +73,17 @@ void Loop::wake_later(Fiber& fiber) {
   ready_.push_back(&fiber);
 }
 
-void Loop::watch(Watch& watch) {
+void Loop::enlist(Watch& watch) {
   epoll_event event{};
   event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
   event.data.ptr = &watch;
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, watch.fd, &event);
+  watch.registered = ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, watch.fd, &event) == 0;
 }
 
-void Loop::unwatch(Watch& watch) { ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watch.fd, nullptr); }
+void Loop::unwatch(Watch& watch) {
+  if (watch.registered) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watch.fd, nullptr);
+  watch.registered = false;
+}
 
 void Loop::arm(Callback& callback, bool exclusive) {
   if (callback.armed) return;

@@ -40,6 +40,7 @@ struct Watch {
   bool writable = true;
   bool hangup = false;  ///< the peer has ended its sending: reads go on to the end of stream
   bool broken = false;  ///< reset or error: nothing will ever be sent
+  bool registered = false;
 };
 
 class Loop {
@@ -73,8 +74,14 @@ class Loop {
   }
 
   // Sockets.
-  void watch(Watch& watch);    ///< registers watch.fd, edge-triggered, both directions
-  void unwatch(Watch& watch);  ///< before the descriptor is closed or handed away
+  /// Before a wait: what to be woken for. The descriptor is registered (edge-triggered, both directions) at its first want: one that
+  /// never waits, as a client's with a single request often does, costs no epoll_ctl. epoll reports at once what is already true.
+  void want(Watch& watch, unsigned bits) {
+    watch.want |= bits;
+    if (!watch.registered) enlist(watch);
+  }
+  /// Before the descriptor is handed away.
+  void unwatch(Watch& watch);
 
   /// A descriptor that calls back at each event, level-triggered (listeners, eventfd).
   struct Callback {
@@ -105,6 +112,7 @@ class Loop {
   };
   Suspended wait_suspended(Fiber& fiber) { return Suspended{fiber}; }
   void wake_later(Fiber& fiber);
+  void enlist(Watch& watch);
   void take_events(int count);
   void resume_ready();
   void scan_deadlines();

@@ -56,7 +56,7 @@ Detached end_gently(ProxyThread& thread, std::uint32_t pool, Grant grant, Worker
   ++count;
   Watch& watch = connection->stream.watch();
   watch.fiber = &fiber;
-  watch.want = kWantRead;
+  loop.want(watch, kWantRead);
   watch.readable = true;
   connection->stream.end_sending();
   connection->in.clear();
@@ -171,6 +171,7 @@ void ProxyThread::tick() {
   for (Accepting& accepting : accepting_) {
     if (!draining_ && share(accepting.listener) == Share::fair) loop_->arm(accepting.callback, true);
   }
+  for (Exchange* exchange : exchanges_) exchange->watch_client();
   if (draining_) end_overdue();
   finish_if_drained();
 }

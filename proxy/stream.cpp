@@ -7,7 +7,6 @@ namespace drover::proxy {
 SocketStream::SocketStream(Loop& loop, base::UniqueFd fd, bool readable) : loop_(loop), fd_(std::move(fd)) {
   watch_.readable = readable;
   watch_.fd = fd_.get();
-  loop_.watch(watch_);
 }
 
 // Closing the last descriptor takes it out of epoll by itself: one system call less.

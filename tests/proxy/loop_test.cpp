@@ -33,7 +33,7 @@ void run(Loop& loop) {
 Detached read_all(Loop& loop, Fiber& fiber, SocketStream& stream, std::string& out) {
   loop.add(fiber);
   stream.watch().fiber = &fiber;
-  stream.watch().want = kWantRead;
+  loop.want(stream.watch(), kWantRead);
   std::array<char, 8> some{};
   for (;;) {
     if (!stream.watch().readable) {
