@@ -83,7 +83,7 @@ base::Result<void> ProxyKeeper::hand_over(Live& live) {
   for (const auto& fd : live.wakeups) lent.push_back(fd.get());
   lent.insert(lent.end(), launch_.listeners.begin(), launch_.listeners.end());
   return ipc::send(live.pipe->native_handle(), ipc::ControlType::start, boards_.shape().threads, static_cast<std::uint32_t>(launch_.listeners.size()),
-                   lent);
+                   lent, launch_.cpus);
 }
 
 void ProxyKeeper::listen(const std::shared_ptr<Pipe>& pipe) {

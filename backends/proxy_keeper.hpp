@@ -33,6 +33,7 @@ class ProxyKeeper {
     std::vector<std::string> env;
     std::optional<Credentials> user;
     int config_fd = -1;
+    unsigned cpus = 1;  ///< of the configuration
     std::vector<int> listeners;
   };
   struct Hooks {

@@ -173,6 +173,7 @@ base::Result<void> Supervisor::make_proxy(std::optional<Credentials> user) {
   launch.env = base_environment();
   launch.user = std::move(user);
   launch.config_fd = config_fd_.get();
+  launch.cpus = config_.cpus;
   for (const Listening& listener : listeners_) launch.listeners.push_back(listener.fd());
   proxy_.emplace(io_, host_, *boards_, std::move(launch),
                  ProxyKeeper::Hooks{[this] { check_ready(); }, [this] { drained(); },

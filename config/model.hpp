@@ -181,8 +181,9 @@ struct Route {
 };
 
 struct Config {
-  std::string file;  ///< as given on the command line
-  std::string text;  ///< the file's bytes: what a proxy parses again
+  std::string file;   ///< as given on the command line
+  std::string text;   ///< the file's bytes: what a proxy parses again
+  unsigned cpus = 1;  ///< what "auto" stands for; a proxy is told, so that both sides count the same workers
   Cluster cluster;
   Admin admin;
   Log log;

@@ -7,8 +7,9 @@
 #include "config/validate.hpp"
 #include "config/values.hpp"
 
+#include <sched.h>
+
 #include <algorithm>
-#include <thread>
 
 namespace drover::config {
 
@@ -167,11 +168,17 @@ void Assembly::one_route(const Node& node, std::size_t position) {
   notes_.push_back(std::move(note));
 }
 
+/// CPUs that this process may run on (sched_getaffinity(2)).
+unsigned usable_cpus() {
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  if (::sched_getaffinity(0, sizeof cpus, &cpus) != 0) return 1;
+  return static_cast<unsigned>(std::max(1, CPU_COUNT(&cpus)));
+}
+
 }  // namespace
 
-base::Result<Config, Mistakes> parse(std::string_view text, std::string file) {
-  return parse(text, std::move(file), std::max(1U, std::thread::hardware_concurrency()));
-}
+base::Result<Config, Mistakes> parse(std::string_view text, std::string file) { return parse(text, std::move(file), usable_cpus()); }
 
 base::Result<Config, Mistakes> parse(std::string_view text, std::string file, unsigned cpus) {
   Mistakes mistakes{file, std::string(text.substr(0, kMaxText)), {}};
@@ -183,6 +190,7 @@ base::Result<Config, Mistakes> parse(std::string_view text, std::string file, un
   Config config;
   config.file = std::move(file);
   config.text = std::string(text);
+  config.cpus = cpus;
   Assembly(config, mistakes.list, cpus).run(*tree);
   if (mistakes.list.empty()) return config;
   std::stable_sort(mistakes.list.begin(), mistakes.list.end(),

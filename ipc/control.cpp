@@ -15,6 +15,7 @@ struct Wire {
   std::uint32_t type;
   std::uint32_t a;
   std::uint32_t b;
+  std::uint32_t c;
   std::uint32_t descriptors;
 };
 
@@ -30,9 +31,9 @@ base::Result<std::pair<base::UniqueFd, base::UniqueFd>> control_pair() {
   return std::pair{base::UniqueFd(ends[0]), base::UniqueFd(ends[1])};
 }
 
-base::Result<void> send(int fd, ControlType type, std::uint32_t a, std::uint32_t b, const std::vector<int>& lent) {
+base::Result<void> send(int fd, ControlType type, std::uint32_t a, std::uint32_t b, const std::vector<int>& lent, std::uint32_t c) {
   if (lent.size() > kMaxDescriptors) return base::Error{"control pipe: too many descriptors for one message", EINVAL};
-  Wire wire{static_cast<std::uint32_t>(type), a, b, static_cast<std::uint32_t>(lent.size())};
+  Wire wire{static_cast<std::uint32_t>(type), a, b, c, static_cast<std::uint32_t>(lent.size())};
   iovec part{&wire, sizeof wire};
   alignas(cmsghdr) std::array<char, kControlBytes> control{};
   msghdr message{};
@@ -83,6 +84,7 @@ base::Result<std::optional<ControlMessage>> receive(int fd) {
   out.type = static_cast<ControlType>(wire.type);
   out.a = wire.a;
   out.b = wire.b;
+  out.c = wire.c;
   return std::optional<ControlMessage>(std::move(out));
 }
 

@@ -15,7 +15,8 @@
 namespace drover::ipc {
 
 enum class ControlType : std::uint32_t {
-  start = 1,  ///< down: a = threads, b = listeners; descriptors: config memfd, supervisor board, proxy board, eventfd per thread, listener each
+  start = 1,  ///< down: a = threads, b = listeners, c = CPUs that "auto" stands for; descriptors: config memfd, supervisor board, proxy board,
+              ///< eventfd per thread, listener each
   ready,      ///< up: every thread accepts
   drain,      ///< down: a = milliseconds: stop accepting, close idle clients, finish the rest
   drained,    ///< up: no client connection is left
@@ -26,6 +27,7 @@ struct ControlMessage {
   ControlType type = ControlType::ready;
   std::uint32_t a = 0;
   std::uint32_t b = 0;
+  std::uint32_t c = 0;
   std::vector<base::UniqueFd> descriptors;  ///< received ones are close-on-exec
 };
 
@@ -35,7 +37,7 @@ inline constexpr std::size_t kMaxDescriptors = 250;  ///< the kernel's SCM_MAX_F
 base::Result<std::pair<base::UniqueFd, base::UniqueFd>> control_pair();
 
 /// `lent` stay the caller's. Error: EAGAIN when the peer does not read, EPIPE when it is gone.
-base::Result<void> send(int fd, ControlType type, std::uint32_t a = 0, std::uint32_t b = 0, const std::vector<int>& lent = {});
+base::Result<void> send(int fd, ControlType type, std::uint32_t a = 0, std::uint32_t b = 0, const std::vector<int>& lent = {}, std::uint32_t c = 0);
 
 /// One message; none: nothing to read now. Error: the peer is gone (code 0) or broke the form.
 base::Result<std::optional<ControlMessage>> receive(int fd);

@@ -101,7 +101,7 @@ base::Result<std::unique_ptr<Process>> Process::create(int control, ipc::Control
     return base::Error{"the start message brought the wrong number of descriptors", EPROTO};
   auto text = read_memfd(start.descriptors[0].get());
   if (!text) return text.error();
-  auto parsed = config::parse(*text, "cluster.toml");
+  auto parsed = config::parse(*text, "cluster.toml", start.c);
   if (!parsed) return base::Error{"the configuration is not what the supervisor checked: " + config::render(parsed.error()), EPROTO};
   std::vector<std::uint32_t> workers;
   for (const auto& pool : parsed->pools) workers.push_back(pool.workers);
