@@ -86,9 +86,12 @@ TEST_F(ControlPipe, DescriptorsArriveOpenAndDieWithExec) {
   ASSERT_EQ(::pipe(pipe.data()), 0);
   base::UniqueFd reader(pipe[0]);
   base::UniqueFd writer(pipe[1]);
-  ASSERT_TRUE(send(supervisor.get(), ControlType::start, 2, 1, {writer.get(), reader.get()}));
+  ASSERT_TRUE(send(supervisor.get(), ControlType::start, 2, 1, {writer.get(), reader.get()}, 7));
   auto received = receive(proxy.get());
   ASSERT_TRUE(received && *received);
+  EXPECT_EQ((*received)->a, 2U);
+  EXPECT_EQ((*received)->b, 1U);
+  EXPECT_EQ((*received)->c, 7U);
   ASSERT_EQ((*received)->descriptors.size(), 2U);
   const int theirs = (*received)->descriptors[0].get();
   EXPECT_NE(theirs, writer.get());
@@ -142,15 +145,16 @@ TEST_F(ControlPipe, PeerThatDoesNotRead_FailsInsteadOfBlocking) {
 }
 
 TEST_F(ControlPipe, WrongForm_IsAnErrorAndLeaksNoDescriptor) {
-  const std::array<std::uint32_t, 5> words{2, 0, 0, 0, 0};
-  const std::array<std::uint32_t, 4> promises_two{1, 0, 0, 2};
+  const std::array<std::uint32_t, 6> words{2, 0, 0, 0, 0, 0};
+  const std::array<std::uint32_t, 5> promises_two{1, 0, 0, 0, 2};
+  constexpr std::size_t kWhole = sizeof promises_two;
   const std::size_t before = open_descriptors();
-  send_raw(words.data(), 3, 0);             // too short
-  send_raw(words.data(), sizeof words, 0);  // too long
-  send_raw(words.data(), 16, 1);            // one descriptor nobody announced
-  send_raw(promises_two.data(), 16, 0);     // announced and not there
-  send_raw(promises_two.data(), 16, 1);     // one of two
-  send_raw(words.data(), 3, 3);             // too short, with descriptors
+  send_raw(words.data(), 3, 0);              // too short
+  send_raw(words.data(), sizeof words, 0);   // too long
+  send_raw(words.data(), kWhole, 1);         // one descriptor nobody announced
+  send_raw(promises_two.data(), kWhole, 0);  // announced and not there
+  send_raw(promises_two.data(), kWhole, 1);  // one of two
+  send_raw(words.data(), 3, 3);              // too short, with descriptors
   for (int i = 0; i < 6; ++i) {
     const auto received = receive(proxy.get());
     ASSERT_FALSE(received) << "message " << i;
