@@ -50,7 +50,6 @@ class Relay {
   bool done() const { return state_ == State::done; }
   bool moved() const { return moved_; }  ///< did the last step move a byte?
   bool sent_any() const { return sent_ > 0; }
-  std::uint64_t payload() const { return payload_; }
   std::string_view reason() const { return reason_; }
 
  private:
