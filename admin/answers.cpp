@@ -19,9 +19,8 @@ constexpr std::string_view kIndex =
     "/metrics  for Prometheus\n"
     "/status   the cluster as JSON\n"
     "/livez    200 while the supervisor runs\n"
-    "/readyz   200 while every pool has a worker for new requests\n";
-
-Answer plain(unsigned status, std::string text) { return {.status = status, .body = std::move(text) + "\n"}; }
+    "/readyz   200 while every pool has a worker for new requests\n"
+    "/v1/…     the API: docs/api.md\n";
 
 bool same_name(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
@@ -44,13 +43,15 @@ Answer readiness(const backends::ClusterStatus& status) {
   std::string why = status.stopping ? "stopping\n" : "";
   if (std::none_of(status.proxies.begin(), status.proxies.end(), [](const auto& proxy) { return proxy.ready; })) why += "proxy: not ready\n";
   for (const backends::PoolStatus& pool : status.pools) {
-    const bool eligible = std::any_of(pool.workers.begin(), pool.workers.end(), [](const auto& worker) { return worker.eligible; });
+    const bool eligible = pool.asleep || std::any_of(pool.workers.begin(), pool.workers.end(), [](const auto& worker) { return worker.eligible; });
     if (!eligible) why += pool_line(pool) + "\n";
   }
   return {.status = 503, .body = why.empty() ? "not ready\n" : why};
 }
 
 }  // namespace
+
+Answer plain(unsigned status, std::string text) { return {.status = status, .body = std::move(text) + "\n"}; }
 
 bool trusted_host(std::string_view host, std::string_view listen_host) {
   if (host.starts_with('[')) {
@@ -67,16 +68,13 @@ bool trusted_host(std::string_view host, std::string_view listen_host) {
   return same_name(name, "localhost") || (!listen_host.empty() && same_name(name, listen_host));
 }
 
-Answer answer(const Question& question, std::string_view listen_host, const StatusFn& status) {
-  if (!question.reads) return plain(405, "only GET and HEAD");
-  const std::string_view path = question.target.substr(0, question.target.find('?'));
+Answer page(std::string_view path, const StatusFn& status) {
   if (path == "/") return {.body = std::string(kIndex)};
   if (path == "/livez") return plain(200, "ok");
   if (path == "/readyz") return readiness(status());
   if (path == "/metrics") return {.type = "text/plain; version=0.0.4; charset=utf-8", .body = metrics_text(status())};
-  if (path != "/status") return plain(404, "not found; / lists what is here");
-  if (!trusted_host(question.host, listen_host)) return plain(403, "ask by an IP address or as localhost");
-  return {.type = "application/json", .body = status_json(status())};
+  if (path == "/status") return {.type = "application/json", .body = status_json(status())};
+  return plain(404, "not found; / lists what is here");
 }
 
 }  // namespace drover::admin

@@ -1,34 +1,28 @@
-// Role: what the admin server says to a request, without any I/O.
+// Role: the old pages (/metrics /livez /readyz /status) without any I/O, and who may ask.
 // Thread: supervisor. Ownership: values; the status is asked only for paths that need it.
 #pragma once
 
-#include "backends/status.hpp"
+#include "admin/door.hpp"
 
-#include <functional>
 #include <string>
 #include <string_view>
 
 namespace drover::admin {
 
-using StatusFn = std::function<backends::ClusterStatus()>;
-
-struct Question {
-  bool reads = true;        ///< GET or HEAD
-  std::string_view target;  ///< path, with query
-  std::string_view host;    ///< Host header; "" = none
-};
-
 struct Answer {
   unsigned status = 200;
   std::string_view type = "text/plain; charset=utf-8";
-  std::string body;
+  std::string body = {};
+  std::string_view allow = {};  ///< of 405
 };
 
-/// `listen_host`: the name in `admin.listen`, which /status is given to beside addresses and localhost.
-Answer answer(const Question& question, std::string_view listen_host, const StatusFn& status);
+/// The page at `path`, for GET and HEAD; 404: there is none.
+Answer page(std::string_view path, const StatusFn& status);
 
-/// May a page that was reached by this Host read /status? An IP literal, localhost or `listen_host`, any port. Another name
-/// may be one that a stranger's page made to point here (DNS rebinding).
+/// May a page that was reached by this Host read the API? An IP literal, localhost or `listen_host`, any port. Another name may be
+/// one that a stranger's page made to point here (DNS rebinding).
 bool trusted_host(std::string_view host, std::string_view listen_host);
+
+Answer plain(unsigned status, std::string text);
 
 }  // namespace drover::admin

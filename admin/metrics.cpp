@@ -104,6 +104,7 @@ void add_traffic(Families& families, const std::string& pool, const board::PoolT
   families.add_each(Metric::retries, pool, "reason", board::kRetryReasonNames, totals.retries);
   families.add_each(Metric::client_disconnects, pool, "stage", board::kStageNames, totals.client_disconnects);
   families.add(Metric::responses_truncated, {{"pool", pool}}, static_cast<double>(totals.truncated));
+  families.add(Metric::requests_blocked, {{"pool", pool}}, static_cast<double>(totals.blocked));
 }
 
 void add_worker(Families& families, const std::string& pool, const backends::WorkerStatus& worker) {
@@ -123,10 +124,36 @@ void add_worker(Families& families, const std::string& pool, const backends::Wor
   families.add(Metric::worker_cpu, labels, worker.cpu_seconds);
   families.add(Metric::worker_restarts, labels, static_cast<double>(worker.restarts));
   for (const auto& [reason, count] : worker.exits) families.add(Metric::worker_exits, with("reason", reason), static_cast<double>(count));
+  families.add(Metric::worker_replacing, labels, worker.replacing.empty() ? 0 : 1);
+  families.add(Metric::worker_leaving, labels, worker.leaving);
   if (worker.pid == 0) return;
+  families.add(Metric::worker_paused, labels, worker.paused ? 1 : 0);
+  families.add(Metric::worker_suspect, labels, worker.suspect ? 1 : 0);
+  families.add(Metric::worker_ejected, labels, worker.ejected ? 1 : 0);
+  families.add(Metric::worker_declined, labels, worker.declined ? 1 : 0);
+  families.add(Metric::worker_share, labels, worker.share / 100.0);
+  if (worker.memory_limit > 0) families.add(Metric::worker_memory_limit, labels, static_cast<double>(worker.memory_limit));
   if (!worker.memory_source.empty()) families.add(Metric::worker_memory, labels, static_cast<double>(worker.memory_bytes));
   families.add(Metric::worker_open_fds, labels, worker.open_fds);
   if (worker.start_time > 0) families.add(Metric::worker_start_time, labels, worker.start_time);
+}
+
+void add_supervision(Families& families, const backends::PoolStatus& pool) {
+  const Labels labels{{"pool", pool.name}};
+  families.add(Metric::pool_workers_min, labels, pool.fewest);
+  families.add(Metric::pool_workers_max, labels, pool.most);
+  families.add(Metric::pool_asleep, labels, pool.asleep ? 1 : 0);
+  families.add(Metric::pool_rolling, labels, pool.roll.phase == "running" ? 1 : 0);
+  for (const auto& [reason, count] : pool.replaced) {
+    families.add(Metric::pool_replaced, {{"pool", pool.name}, {"reason", reason}}, static_cast<double>(count));
+  }
+  for (const auto& [result, count] : pool.rolls) {
+    families.add(Metric::rolls, {{"pool", pool.name}, {"result", result}}, static_cast<double>(count));
+  }
+  families.add(Metric::ejections, labels, static_cast<double>(pool.ejections));
+  families.add(Metric::suspicions, labels, static_cast<double>(pool.suspicions));
+  families.add(Metric::killers_found, labels, static_cast<double>(pool.killers_found));
+  families.add(Metric::killers_blocked, labels, static_cast<double>(pool.blocked.size()));
 }
 
 void add_pool(Families& families, const backends::PoolStatus& pool) {
@@ -134,6 +161,7 @@ void add_pool(Families& families, const backends::PoolStatus& pool) {
   families.add(Metric::queue_length, {{"pool", pool.name}}, pool.queue_length);
   families.add(Metric::worker_start_duration, {{"pool", pool.name}}, pool.start_duration);
   families.add(Metric::pool_workers_desired, {{"pool", pool.name}}, pool.desired);
+  add_supervision(families, pool);
   for (const Lifecycle state : kLifecycles) {
     const auto count = std::count_if(pool.workers.begin(), pool.workers.end(), [state](const auto& worker) { return worker.lifecycle == state; });
     families.add(Metric::pool_workers, {{"pool", pool.name}, {"state", backends::to_text(state)}}, static_cast<double>(count));
@@ -150,6 +178,8 @@ void add_cluster(Families& families, const backends::ClusterStatus& status) {
   families.add(Metric::workers_restarted, {}, static_cast<double>(status.restarted));
   families.add(Metric::health_checks, {}, static_cast<double>(status.health_checks));
   families.add(Metric::proxy_restarts, {}, static_cast<double>(status.proxy_restarts));
+  families.add(Metric::exit_to_gate_closed, {}, status.exit_to_close);
+  families.add(Metric::events, {}, static_cast<double>(status.events));
   families.add(Metric::claims_after_close, {}, static_cast<double>(status.traffic.claims_after_close));
   families.add(Metric::loop_turn, {{"role", "proxy"}}, status.traffic.loop_turn);
   families.add(Metric::loop_turn, {{"role", "supervisor"}}, status.supervisor_turn);

@@ -1,28 +1,27 @@
 #include "admin/server.hpp"
 
+#include "admin/session.hpp"
 #include "base/log.hpp"
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/serializer.hpp>
 #include <boost/beast/http/span_body.hpp>
+#include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <list>
@@ -33,78 +32,149 @@ namespace drover::admin {
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
 
-using Executor = asio::io_context::executor_type;
-template <class T>
-using Task = asio::awaitable<T, Executor>;
-using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, Executor>;
-using Timer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor>;
-constexpr auto kAwait = asio::as_tuple(asio::use_awaitable_t<Executor>{});
-
 namespace {
 
 /// Accepted per turn of the loop, so that a crowd at the door doesn't hold up the supervisor.
 constexpr int kAcceptsPerTurn = 8;
 constexpr auto kPauseWithoutDescriptors = std::chrono::milliseconds(200);
 
-struct Session {
-  Session(Executor executor, int family, int fd) : socket(executor, asio::generic::stream_protocol(family, 0), fd), deadline(executor) {}
-  Socket socket;
-  Timer deadline;
+using Parser = http::request_parser<http::string_body>;
 
-  void cut() {
-    boost::system::error_code ignored;
-    socket.close(ignored);
-    deadline.cancel();
-  }
-};
+/// A TCP client that vanished is known after about a minute, by the unanswered heartbeats of its stream.
+void detect_loss(int fd) {
+  constexpr unsigned kUnansweredMs = 60'000;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &kUnansweredMs, sizeof kUnansweredMs);
+}
+
+bool allowed_peer(int fd) {
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && (peer.uid == 0 || peer.uid == ::geteuid());
+}
+
+/// The client has gone, or nothing has come: there is nobody to answer.
+bool is_gone(const boost::system::error_code& error) {
+  return error.category() != http::make_error_code(http::error::bad_method).category() || error == http::error::end_of_stream ||
+         error == http::error::partial_message;
+}
+
+Answer refusal_of(const boost::system::error_code& error) {
+  if (error == http::error::body_limit) return refusal(413, "the body is larger than 64 KiB");
+  if (error == http::error::header_limit || error == http::error::buffer_overflow) return plain(431, "request head larger than 8 KiB");
+  return plain(400, "not an HTTP request");
+}
+
+Question question_of(const Parser::value_type& request) {
+  const bool reads = request.method() == http::verb::head || request.method() == http::verb::get;
+  return {.method = reads                                  ? Method::read
+                    : request.method() == http::verb::post ? Method::post
+                                                           : Method::other,
+          .target = request.target(),
+          .host = request[http::field::host],
+          .authorization = request[http::field::authorization],
+          .body = request.body()};
+}
+
+template <class Body>
+void add_headers(http::response<Body>& response, std::string_view type) {
+  response.set(http::field::content_type, type);
+  response.set(http::field::cache_control, "no-store");
+  response.set("X-Content-Type-Options", "nosniff");
+  response.keep_alive(false);
+}
 
 }  // namespace
 
 /// Shared by the server and its coroutines, which may outlive it by one turn of the loop.
 struct AdminServer::Core : std::enable_shared_from_this<AdminServer::Core> {
-  Core(asio::io_context& io, int fd, std::string host, StatusFn fn, std::chrono::milliseconds limit)
-      : executor(io.get_executor()), door(executor, fd), pause(executor), listen_host(std::move(host)), status(std::move(fn)), time_limit(limit) {}
+  Core(asio::io_context& io, int fd, Rights door_rights, ClusterDoor cluster_door, ServerTimes door_times)
+      : executor(io.get_executor()),
+        listening(executor, fd),
+        pause(executor),
+        ending(executor),
+        rights(std::move(door_rights)),
+        door(std::move(cluster_door)),
+        times(door_times) {}
 
   Executor executor;
-  asio::posix::basic_stream_descriptor<Executor> door;
+  asio::posix::basic_stream_descriptor<Executor> listening;
   Timer pause;
-  std::string listen_host;
-  StatusFn status;
-  std::chrono::milliseconds time_limit;
+  Timer ending;  ///< runs from finish() on
+  Rights rights;
+  ClusterDoor door;
+  ServerTimes times;
   std::list<std::shared_ptr<Session>> sessions;
+  std::function<void()> ended;
   int family = AF_INET;
-  bool closed = false;
+  bool closed = false;     ///< nothing is answered any more
+  bool finishing = false;  ///< nobody new comes in
 
   Task<void> accept_loop();
   /// errno of the accept that ended the turn; 0: there may be more at the door.
   int accept_some();
   Task<void> serve(std::shared_ptr<Session> session);
-  Task<void> exchange(Session& session);
+  Task<void> exchange(std::shared_ptr<Session> session);
+  /// Reads the body that `head` announces; what is to be said instead of an answer, or none.
+  Task<std::optional<Answer>> read_body(Session& session, boost::beast::flat_buffer& buffer, Parser& parser);
   Task<void> reply(Session& session, const Answer& answer, bool head_only);
-  Task<void> linger(Session& session);
+  Task<void> stream(std::shared_ptr<Session> session, std::unique_ptr<LineSource> source, unsigned version, bool head_only);
+  std::size_t streaming() const;
+  void stop_listening();
+  void finish(std::function<void()> then);
   void close();
 };
+
+std::size_t AdminServer::Core::streaming() const {
+  return static_cast<std::size_t>(std::count_if(sessions.begin(), sessions.end(), [](const auto& each) { return each->source != nullptr; }));
+}
+
+void AdminServer::Core::stop_listening() {
+  boost::system::error_code ignored;
+  listening.close(ignored);
+  pause.cancel();
+}
 
 void AdminServer::Core::close() {
   if (closed) return;
   closed = true;
-  boost::system::error_code ignored;
-  door.close(ignored);
-  pause.cancel();
+  ended = nullptr;
+  ending.cancel();
+  stop_listening();
   for (const auto& each : sessions) each->cut();
+}
+
+void AdminServer::Core::finish(std::function<void()> then) {
+  if (closed || finishing) return;
+  finishing = true;
+  ended = std::move(then);
+  stop_listening();
+  for (const auto& each : sessions) {
+    if (each->state == Session::State::asking) each->cut();
+    if (each->source) each->source->wind_up();
+    each->wake.cancel();
+  }
+  ending.expires_after(sessions.empty() ? std::chrono::milliseconds(0) : times.finish);
+  ending.async_wait([self = shared_from_this()](const boost::system::error_code&) {
+    if (self->closed) return;
+    const auto call = std::exchange(self->ended, nullptr);
+    self->close();
+    if (call) call();
+  });
 }
 
 int AdminServer::Core::accept_some() {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    base::UniqueFd fd(::accept4(door.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    base::UniqueFd fd(::accept4(listening.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!fd && (errno == ECONNABORTED || errno == EINTR)) continue;
     if (!fd) return errno;
+    if (family == AF_UNIX && !allowed_peer(fd.get())) continue;
     if (sessions.size() >= kMaxConnections) {
       constexpr std::string_view kFull = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 21\r\n\r\ntoo many connections\n";
       [[maybe_unused]] const auto sent = ::send(fd.get(), kFull.data(), kFull.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       continue;
     }
-    const auto session = std::make_shared<Session>(executor, family, fd.release());
+    if (family != AF_UNIX) detect_loss(fd.get());
+    const auto session = std::make_shared<Session>(executor, family, std::move(fd));
     sessions.push_back(session);
     asio::co_spawn(
         executor, [self = shared_from_this(), session] { return self->serve(session); }, asio::detached);
@@ -113,9 +183,9 @@ int AdminServer::Core::accept_some() {
 }
 
 Task<void> AdminServer::Core::accept_loop() {
-  while (!closed) {
-    const auto [error] = co_await door.async_wait(asio::posix::descriptor_base::wait_read, kAwait);
-    if (closed) co_return;
+  while (!closed && !finishing) {
+    const auto [error] = co_await listening.async_wait(asio::posix::descriptor_base::wait_read, kAwait);
+    if (closed || finishing) co_return;
     const int code = error ? error.value() : accept_some();
     if (code == 0 || code == EAGAIN) continue;
     // Without a free descriptor the door stays readable: don't spin on it.
@@ -126,47 +196,68 @@ Task<void> AdminServer::Core::accept_loop() {
 }
 
 Task<void> AdminServer::Core::serve(std::shared_ptr<Session> session) {
-  session->deadline.expires_after(time_limit);
-  // Weak: an expired timer's handler may already be queued when the session ends.
-  session->deadline.async_wait([weak = std::weak_ptr(session)](const boost::system::error_code& error) {
-    const auto late = weak.lock();
-    if (late && !error) late->cut();
-  });
-  if (!closed) co_await exchange(*session);
+  limit_time(session, times.limit);
+  if (!closed) co_await exchange(session);
   session->cut();
   sessions.remove(session);
+  if (finishing && sessions.empty()) ending.cancel();
 }
 
-Task<void> AdminServer::Core::exchange(Session& session) {
-  boost::beast::flat_buffer buffer(kMaxHead + 1024);
-  http::request_parser<http::empty_body> parser;
-  parser.header_limit(kMaxHead);
-  const auto [error, size] = co_await http::async_read_header(session.socket, buffer, parser, kAwait);
-  const bool gone = error && (error.category() != http::make_error_code(http::error::bad_method).category() || error == http::error::end_of_stream ||
-                              error == http::error::partial_message);
-  if (closed || gone) co_return;
-  if (error) {
-    const bool large = error == http::error::header_limit || error == http::error::buffer_overflow;
-    const Answer refusal{.status = large ? 431U : 400U, .body = large ? "request head larger than 8 KiB\n" : "not an HTTP request\n"};
-    co_await reply(session, refusal, false);
-    co_return co_await linger(session);
+Task<std::optional<Answer>> AdminServer::Core::read_body(Session& session, boost::beast::flat_buffer& buffer, Parser& parser) {
+  const std::string_view expected = parser.get()[http::field::expect];
+  if (!expected.empty()) {
+    if (!boost::beast::iequals(expected, "100-continue")) co_return refusal(417, "no other expectation than 100-continue is met here");
+    constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+    co_await asio::async_write(session.socket, asio::buffer(kContinue), kAwait);
   }
-  const auto& request = parser.get();
-  const bool head_only = request.method() == http::verb::head;
-  const std::string_view host = request[http::field::host];
-  const Question question{.reads = head_only || request.method() == http::verb::get, .target = request.target(), .host = host};
-  const Answer said = host.empty() && request.version() >= 11 ? Answer{.status = 400, .body = "no Host\n"} : answer(question, listen_host, status);
-  co_await reply(session, said, head_only);
-  co_await linger(session);
+  const auto [error, size] = co_await http::async_read(session.socket, buffer, parser, kAwait);
+  if (error && is_gone(error)) session.cut();
+  if (error) co_return refusal_of(error);
+  co_return std::nullopt;
+}
+
+Task<void> AdminServer::Core::exchange(std::shared_ptr<Session> session) {
+  boost::beast::flat_buffer buffer(kMaxHead + 1024);
+  Parser parser;
+  parser.header_limit(kMaxHead);
+  parser.body_limit(kMaxBody);
+  const auto [error, size] = co_await http::async_read_header(session->socket, buffer, parser, kAwait);
+  if (closed || (error && is_gone(error))) co_return;
+  const Question head = question_of(parser.get());
+  const bool head_only = parser.get().method() == http::verb::head;
+  const unsigned version = parser.get().version();
+  std::optional<Answer> said;
+  if (error) {
+    said = refusal_of(error);
+  } else if (head.host.empty() && version >= 11) {
+    said = plain(400, "no Host");
+  } else {
+    said = refuse(head, rights);
+  }
+  if (!said && streams(head) && streaming() >= kMaxStreams) said = refusal(503, "too many streams are open; end one of them");
+  if (!said && head.method == Method::post) {
+    said = co_await read_body(*session, buffer, parser);
+    if (closed || !session->open()) co_return;
+  }
+  session->state = Session::State::answering;
+  if (!said) {
+    Reply made = answer(question_of(parser.get()), door);
+    if (auto* source = std::get_if<std::unique_ptr<LineSource>>(&made)) {
+      co_return co_await stream(session, std::move(*source), version, head_only);
+    }
+    said = std::move(std::get<Answer>(made));
+  }
+  co_await reply(*session, *said, head_only);
+  boost::system::error_code ignored;
+  session->socket.shutdown(Socket::shutdown_send, ignored);
+  co_await drop_input(*session, kMaxIgnored);
 }
 
 Task<void> AdminServer::Core::reply(Session& session, const Answer& said, bool head_only) {
   http::response<http::span_body<const char>> response{static_cast<http::status>(said.status), 11};
-  response.set(http::field::content_type, said.type);
-  response.set(http::field::cache_control, "no-store");
-  response.set("X-Content-Type-Options", "nosniff");
-  if (said.status == 405) response.set(http::field::allow, "GET, HEAD");
-  response.keep_alive(false);
+  add_headers(response, said.type);
+  if (!said.allow.empty()) response.set(http::field::allow, said.allow);
+  if (said.status == 401) response.set(http::field::www_authenticate, "Bearer");
   response.content_length(said.body.size());
   if (!head_only) response.body() = {said.body.data(), said.body.size()};
   http::response_serializer<http::span_body<const char>> serializer(response);
@@ -177,33 +268,37 @@ Task<void> AdminServer::Core::reply(Session& session, const Answer& said, bool h
   }
 }
 
-/// Closing with unread bytes resets the connection, and the client may lose the answer: read on for a while.
-Task<void> AdminServer::Core::linger(Session& session) {
-  boost::system::error_code ignored;
-  session.socket.shutdown(Socket::shutdown_send, ignored);
-  std::array<char, 4096> bytes{};
-  for (std::size_t total = 0; total < kMaxIgnored;) {
-    const auto [error, size] = co_await session.socket.async_read_some(asio::buffer(bytes), kAwait);
-    if (error) co_return;
-    total += size;
-  }
+Task<void> AdminServer::Core::stream(std::shared_ptr<Session> session, std::unique_ptr<LineSource> source, unsigned version, bool head_only) {
+  const bool chunked = version >= 11;
+  http::response<http::empty_body> response{http::status::ok, 11};
+  add_headers(response, "application/x-ndjson");
+  response.chunked(chunked);
+  http::response_serializer<http::empty_body> serializer(response);
+  session->source = std::move(source);  // counted as a stream from here on, and given up with the session
+  const auto [error, sent] = co_await http::async_write_header(session->socket, serializer, kAwait);
+  if (error || head_only || !session->source) co_return;
+  session->deadline.cancel();
+  co_await tell(session, chunked, times.heartbeat, times.limit);
 }
 
-AdminServer::AdminServer(asio::io_context& io, base::UniqueFd listening, std::string listen_host, StatusFn status,
-                         std::chrono::milliseconds time_limit)
-    : core_(std::make_shared<Core>(io, listening.release(), std::move(listen_host), std::move(status), time_limit)) {
+AdminServer::AdminServer(asio::io_context& io, base::UniqueFd listening, Rights rights, ClusterDoor door, ServerTimes times)
+    : core_(std::make_shared<Core>(io, listening.release(), std::move(rights), std::move(door), times)) {
   int family = 0;
   socklen_t length = sizeof family;
-  if (::getsockopt(core_->door.native_handle(), SOL_SOCKET, SO_DOMAIN, &family, &length) == 0) core_->family = family;
-  core_->door.non_blocking(true);
+  if (::getsockopt(core_->listening.native_handle(), SOL_SOCKET, SO_DOMAIN, &family, &length) == 0) core_->family = family;
+  core_->listening.non_blocking(true);
   asio::co_spawn(
       core_->executor, [core = core_] { return core->accept_loop(); }, asio::detached);
 }
 
 AdminServer::~AdminServer() { close(); }
 
+void AdminServer::finish(std::function<void()> ended) { core_->finish(std::move(ended)); }
+
 void AdminServer::close() { core_->close(); }
 
 std::size_t AdminServer::connections() const { return core_->sessions.size(); }
+
+std::size_t AdminServer::streaming() const { return core_->streaming(); }
 
 }  // namespace drover::admin

@@ -1,10 +1,10 @@
 #include "admin/status_json.hpp"
 
+#include "admin/json_text.hpp"
 #include "base/text.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
-#include <boost/json/serialize.hpp>
 
 #include <cmath>
 
@@ -19,6 +19,15 @@ double rounded(double value) { return std::isfinite(value) ? std::round(value * 
 
 /// Text that may come from a worker or a file's name.
 json::string text(const std::string& value) { return json::string(base::printable(value)); }
+
+/// Negative: there is none.
+json::value seconds_or_null(double seconds) { return seconds < 0 ? json::value() : json::value(rounded(seconds)); }
+
+/// What the worker says of itself; null: it has said nothing.
+json::value report_json(const backends::WorkerStatus& worker) {
+  if (worker.reported_by.empty()) return nullptr;
+  return json::object{{"by", text(worker.reported_by)}, {"age", rounded(worker.report_age_seconds)}, {"status", text(worker.reported_status)}};
+}
 
 json::object worker_json(const std::string& pool, const backends::WorkerStatus& worker) {
   json::object exits;
@@ -43,22 +52,69 @@ json::object worker_json(const std::string& pool, const backends::WorkerStatus& 
           {"cpu", rounded(worker.cpu_percent)},
           {"cpu_seconds", rounded(worker.cpu_seconds)},
           {"open_fds", worker.open_fds},
+          {"paused", worker.paused},
+          {"suspect", worker.suspect},
+          {"ejected", worker.ejected},
+          {"declined", worker.declined},
+          {"share", worker.share},
+          {"stalled", rounded(worker.stalled_seconds)},
+          {"health_reason", text(worker.health_reason)},
+          {"report", report_json(worker)},
+          {"memory_limit", worker.memory_limit == 0 ? json::value() : json::value(worker.memory_limit)},
+          {"memory_forecast", seconds_or_null(worker.memory_forecast_seconds)},
+          {"replacing", text(worker.replacing)},
+          {"successor", worker.successor},
+          {"leaving", worker.leaving},
+          {"restart_in", seconds_or_null(worker.restart_in_seconds)},
           {"note", text(worker.note)}};
+}
+
+json::object counts_json(const std::map<std::string, std::uint64_t>& counts) {
+  json::object object;
+  for (const auto& [name, count] : counts) object[name] = count;
+  return object;
 }
 
 json::object pool_json(const backends::PoolStatus& pool) {
   json::array workers;
   for (const backends::WorkerStatus& each : pool.workers) workers.push_back(worker_json(pool.name, each));
-  return {{"name", pool.name},           {"strategy", pool.strategy},         {"position", pool.position},    {"desired", pool.desired},
-          {"in_flight", pool.in_flight}, {"queue_length", pool.queue_length}, {"workers", std::move(workers)}};
+  json::array blocked;
+  for (const auto& each : pool.blocked) {
+    blocked.push_back(json::object{
+        {"method", text(each.method)}, {"path", text(each.path)}, {"deaths", each.deaths}, {"seconds_left", rounded(each.seconds_left)}});
+  }
+  const auto& roll = pool.roll;
+  return {
+      {"name", pool.name},
+      {"strategy", pool.strategy},
+      {"position", pool.position},
+      {"desired", pool.desired},
+      {"min", pool.fewest},
+      {"max", pool.most},
+      {"capacity", pool.capacity},
+      {"asleep", pool.asleep},
+      {"in_flight", pool.in_flight},
+      {"queue_length", pool.queue_length},
+      {"p99", rounded(pool.p99_seconds)},
+      {"roll",
+       json::object{{"phase", roll.phase.empty() ? "none" : roll.phase}, {"done", roll.done}, {"total", roll.total}, {"reason", text(roll.reason)}}},
+      {"rolls", counts_json(pool.rolls)},
+      {"replaced", counts_json(pool.replaced)},
+      {"ejections", pool.ejections},
+      {"suspicions", pool.suspicions},
+      {"killers_found", pool.killers_found},
+      {"blocked", std::move(blocked)},
+      {"workers", std::move(workers)}};
 }
 
 /// `errors`: exchanges answered with 5xx, and answers that were cut.
 json::object totals_json(const backends::ClusterStatus& status) {
   std::uint64_t requests = 0;
   std::uint64_t errors = 0;
+  std::uint64_t blocked = 0;
   for (const board::PoolTotals& pool : status.traffic.pools) {
     errors += pool.truncated;
+    blocked += pool.blocked;
     for (const auto& by_code : pool.requests) {
       for (std::size_t i = 0; i < by_code.size(); ++i) {
         requests += by_code[i];
@@ -72,7 +128,9 @@ json::object totals_json(const backends::ClusterStatus& status) {
           {"died", status.died},
           {"restarted", status.restarted},
           {"health_checks", status.health_checks},
-          {"proxy_restarts", status.proxy_restarts}};
+          {"proxy_restarts", status.proxy_restarts},
+          {"blocked", blocked},
+          {"events", status.events}};
 }
 
 }  // namespace
@@ -103,7 +161,7 @@ std::string status_json(const backends::ClusterStatus& status) {
                          {"listeners", std::move(listeners)},
                          {"pools", std::move(pools)},
                          {"degraded", std::move(degraded)}};
-  return json::serialize(all) + "\n";
+  return json_text(all) + "\n";
 }
 
 }  // namespace drover::admin

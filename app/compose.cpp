@@ -1,10 +1,15 @@
 #include "app/compose.hpp"
 
+#include "admin/command_socket.hpp"
 #include "admin/server.hpp"
+#include "admin/token.hpp"
+#include "app/status_printer.hpp"
 #include "backends/init.hpp"
 #include "backends/supervisor.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "config/admin_socket.hpp"
+#include "config/effective.hpp"
 #include "config/parse.hpp"
 
 #include <fcntl.h>
@@ -12,9 +17,14 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <functional>
+#include <list>
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
 
 namespace drover::app {
 
@@ -23,7 +33,7 @@ namespace {
 constexpr int kBadConfig = 78;  // EX_CONFIG of sysexits.h
 constexpr int kFailure = 1;
 
-void print_addresses(const backends::ClusterStatus& status) {
+void print_addresses(const backends::ClusterStatus& status, const std::string& socket) {
   for (const auto& listener : status.listeners) {
     const bool path = listener.address.starts_with("unix:");
     std::printf("listener %-8s %s%s\n", listener.name.c_str(), path ? "" : "http://", listener.address.c_str());
@@ -32,6 +42,7 @@ void print_addresses(const backends::ClusterStatus& status) {
     std::printf("admin             http://%s/status\n", status.admin_address.c_str());
     std::printf("metrics           http://%s/metrics\n", status.admin_address.c_str());
   }
+  std::printf("socket            %s\n", socket.c_str());
   std::fflush(stdout);
 }
 
@@ -55,20 +66,79 @@ std::optional<config::Config> load(const std::string& file) {
 
 }  // namespace
 
-int run_supervisor(config::Config config, int executable, pid_t init) {
-  boost::asio::io_context io(1);
-  const std::string admin_host = config.admin.listen ? config.admin.listen->host : std::string();
+namespace {
+
+/// What the operator's side needs before anything is started: a failure here starts nothing.
+struct OperatorSide {
+  admin::CommandSocket socket;
+  std::string token;
+};
+
+base::Result<OperatorSide> open_operator_side(const config::Config& config) {
+  const bool root = ::geteuid() == 0;
+  std::string token;
+  if (!config.admin.token_file.empty()) {
+    auto read = admin::read_token(config.admin.token_file);
+    if (!read) return std::move(read.error());
+    token = std::move(*read);
+  }
+  const std::string path = config::admin_socket_path(config, root, ::geteuid(), std::getenv("XDG_RUNTIME_DIR"));
+  auto socket = admin::CommandSocket::open(path, config.admin.socket.empty());
+  if (!socket) return std::move(socket.error());
+  return OperatorSide{std::move(*socket), std::move(token)};
+}
+
+admin::ClusterDoor door_to(backends::Supervisor& supervisor) {
+  admin::ClusterDoor door;
+  door.status = [&supervisor] { return supervisor.status(); };
+  door.events = &supervisor.events();
+  door.output = &supervisor.output();
+  door.deaths = [&supervisor](const backends::Target& target) {
+    boost::json::array deaths;
+    for (const auto* record : supervisor.obituaries().of(target.pool, target.slot.value_or(0))) deaths.push_back(to_json(*record));
+    return deaths;
+  };
+  door.file = supervisor.config().file;
+  door.effective = [&supervisor] { return config::effective(supervisor.config()); };
+  door.order = [&supervisor](const backends::Order& order, backends::OrderWatcher watcher) { return supervisor.order(order, std::move(watcher)); };
+  door.forget = [&supervisor](backends::OrderId id) { supervisor.forget(id); };
+  return door;
+}
+
+using Doors = std::list<admin::AdminServer>;
+
+/// The last lines of every stream, then `then`.
+void finish(Doors& doors, const std::function<void()>& then) {
+  const auto left = std::make_shared<std::size_t>(doors.size());
+  for (auto& door : doors) {
+    door.finish([left, then] {
+      if (--*left == 0) then();
+    });
+  }
+}
+
+}  // namespace
+
+int run_supervisor(config::Config config, int executable, pid_t init, StatusTable table) {
   const auto level = static_cast<base::log::Level>(config.log.level);
   const auto format = config.log.format == config::LogFormat::json ? base::log::Format::json : base::log::Format::text;
+  const std::string admin_host = config.admin.listen ? config.admin.listen->host : std::string();
+  auto operator_side = open_operator_side(config);
+  if (!operator_side) {
+    base::log::error("supervisor", "can't start: {}", operator_side.error().message);
+    return kFailure;
+  }
+  boost::asio::io_context io(1);
   int exit_code = kFailure;
-  std::unique_ptr<admin::AdminServer> admin;
   std::optional<backends::Supervisor> supervisor;
+  Doors doors;
+  std::optional<StatusPrinter> printer;
   backends::SupervisorHooks hooks;
-  hooks.first_ready = [&] { print_addresses(supervisor->status()); };
+  hooks.first_ready = [&] { print_addresses(supervisor->status(), operator_side->socket.path()); };
   hooks.stopped = [&](int code) {
     exit_code = code;
-    admin.reset();
-    io.stop();
+    printer.reset();
+    finish(doors, [&io] { io.stop(); });
   };
   supervisor.emplace(io, std::move(config), backends::SupervisorOptions{executable, init, ::geteuid() == 0}, std::move(hooks));
   base::log::start(level, format);
@@ -77,17 +147,25 @@ int run_supervisor(config::Config config, int executable, pid_t init) {
     base::log::stop();
     return kFailure;
   }
+  admin::Rights local;
+  local.everything = true;
+  doors.emplace_back(io, operator_side->socket.take(), std::move(local), door_to(*supervisor));
   if (auto socket = supervisor->take_admin_socket()) {
-    admin = std::make_unique<admin::AdminServer>(io, std::move(*socket), admin_host, [&] { return supervisor->status(); });
+    admin::Rights tcp;
+    tcp.listen_host = admin_host;
+    tcp.token = operator_side->token;
+    doors.emplace_back(io, std::move(*socket), std::move(tcp), door_to(*supervisor));
   }
+  if (table.every.count() > 0) printer.emplace(io, table.every, [&] { return supervisor->status(); });
   io.run();
-  admin.reset();
+  printer.reset();
+  doors.clear();
   supervisor.reset();
   base::log::stop();
   return exit_code;
 }
 
-int run_cluster(const std::string& file) {
+int run_cluster(const std::string& file, StatusTable table) {
   auto config = load(file);
   if (!config) return kBadConfig;
   // Opened before anything else changes: as another user, or after an upgrade, its path may lead elsewhere.
@@ -96,7 +174,7 @@ int run_cluster(const std::string& file) {
     base::log::error("drover", "can't open its own executable through /proc/self/exe: {}; mount /proc", std::strerror(errno));
     return kFailure;
   }
-  return backends::run_init([&](pid_t init) { return run_supervisor(std::move(*config), executable, init); });
+  return backends::run_init([&](pid_t init) { return run_supervisor(std::move(*config), executable, init, table); });
 }
 
 int check_file(const std::string& file) {

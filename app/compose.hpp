@@ -8,11 +8,16 @@
 
 namespace drover::app {
 
+/// How often `drover run` prints its table; 0: never.
+struct StatusTable {
+  base::Millis every{0};
+};
+
 /// Runs the supervisor until it has stopped. `executable`: this binary, for proxies and demo workers. Returns the exit code.
-int run_supervisor(config::Config config, int executable, pid_t init);
+int run_supervisor(config::Config config, int executable, pid_t init, StatusTable table);
 
 /// `drover run`: checks the file and the machine (78), then init above a supervisor.
-int run_cluster(const std::string& file);
+int run_cluster(const std::string& file, StatusTable table);
 
 /// `drover check`: the same checks, and nothing is started.
 int check_file(const std::string& file);

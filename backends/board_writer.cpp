@@ -1,17 +1,39 @@
 #include "backends/board_writer.hpp"
 
+#include "balancer/capacity.hpp"
+
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 namespace drover::backends {
 
+namespace {
+
+std::uint64_t to_ns(base::TimePoint time) {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count());
+}
+
+base::TimePoint from_ns(std::uint64_t ns) {
+  return base::TimePoint(std::chrono::duration_cast<base::Clock::duration>(std::chrono::nanoseconds(static_cast<std::int64_t>(ns))));
+}
+
+/// What only grows, and the latest byte.
+void add_counts(const board::ProxyRow& row, BoardWriter::RowFigures& to) {
+  to.claims += row.claims.load(std::memory_order_acquire);
+  to.errors += row.errors.load(std::memory_order_relaxed);
+  to.refused += row.refused.load(std::memory_order_relaxed);
+  to.gateway += row.gateway.load(std::memory_order_relaxed);
+  to.moved = std::max(to.moved, from_ns(row.moved_ns.load(std::memory_order_relaxed)));
+}
+
+}  // namespace
+
 base::Result<BoardWriter> BoardWriter::create(const config::Config& config) {
-  std::vector<std::uint32_t> workers;
-  for (const config::Pool& pool : config.pools) workers.push_back(pool.workers);
-  board::Shape shape = board::make_shape(workers, config.proxy.threads, static_cast<std::uint32_t>(config.listeners.size()));
+  board::Shape shape = balancer::shape_of(config, config.proxy.threads, static_cast<std::uint32_t>(config.listeners.size()));
   auto made = board::SupervisorBoard::create(shape);
   if (!made) return made.error();
   return BoardWriter(std::move(*made), std::move(shape), config);
@@ -19,13 +41,14 @@ base::Result<BoardWriter> BoardWriter::create(const config::Config& config) {
 
 BoardWriter::BoardWriter(board::SupervisorBoard board, board::Shape shape, const config::Config& config)
     : board_(std::move(board)), shape_(std::move(shape)), config_(&config), rows_(shape_.rows) {
-  for (const config::Pool& pool : config.pools) totals_.emplace_back(pool.workers);
+  for (std::uint32_t pool = 0; pool < config.pools.size(); ++pool) {
+    totals_.emplace_back(board::Shape::slots_for(balancer::most_workers(config.pools[pool])));
+    board_.write_rows_used(pool, 0);
+  }
   traffic_.pools.resize(config.pools.size());
 }
 
-void BoardWriter::beat(base::TimePoint now) {
-  board_.beat(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now.time_since_epoch()).count()));
-}
+void BoardWriter::beat(base::TimePoint now) { board_.beat(to_ns(now)); }
 
 void BoardWriter::add(const board::ProxyBoard& proxy, std::vector<int> wakeups) {
   proxies_.push_back({&proxy, std::move(wakeups)});
@@ -38,9 +61,12 @@ void BoardWriter::remove(const board::ProxyBoard& proxy) {
   const auto found = std::ranges::find(proxies_, &proxy, &LiveProxy::board);
   if (found == proxies_.end()) return;
   for (std::uint32_t row = 0; row < rows_.size(); ++row) {
-    if (rows_[row].use != Use::free) count(proxy, row);
+    if (rows_[row].use == Use::free) continue;
+    count(proxy, row);
+    add_counts(proxy.row(row), rows_[row].dead);
   }
   board::fold(proxy, traffic_);
+  for (std::uint32_t thread = 0; thread < shape_.threads; ++thread) proxy.sketch(thread).add_to(*sketch_);
   proxies_.erase(found);
 }
 
@@ -65,11 +91,14 @@ std::optional<std::uint32_t> BoardWriter::take_row(base::SlotId id, base::Incarn
     chosen = row;
   }
   if (!chosen) return std::nullopt;
-  rows_[*chosen] = {Use::taken, id, incarnation, false};
+  rows_[*chosen] = {Use::taken, id, incarnation, false, {}};
   for (const LiveProxy& proxy : proxies_) {
-    proxy.board->row(*chosen).claims.store(0, std::memory_order_relaxed);
-    proxy.board->row(*chosen).errors.store(0, std::memory_order_relaxed);
+    board::ProxyRow& cell = proxy.board->row(*chosen);
+    cell.claims.store(0, std::memory_order_relaxed);
+    cell.moved_ns.store(0, std::memory_order_relaxed);
+    for (auto* word : {&cell.errors, &cell.refused, &cell.gateway, &cell.streak}) word->store(0, std::memory_order_relaxed);
   }
+  use(*chosen);
   const std::uint32_t limit = config_->pools[id.pool].concurrency;
   board_.write_connection_share(*chosen, limit == 0 ? std::numeric_limits<std::uint32_t>::max() : limit);
   board_.write_row(*chosen, {id.slot, incarnation, endpoint});
@@ -99,8 +128,20 @@ bool BoardWriter::quiet(std::uint32_t row) const { return in_flight(row) == 0 &&
 
 void BoardWriter::free(std::uint32_t row) {
   for (const LiveProxy& proxy : proxies_) count(*proxy.board, row);
+  const board::PoolRows range = shape_.pools[rows_[row].id.pool];
+  const std::uint32_t pool = rows_[row].id.pool;
   rows_[row] = {};
   board_.clear_row(row);
+  std::uint32_t used = board_.rows_used(pool);
+  while (used > 0 && rows_[range.first + used - 1].use == Use::free) --used;
+  board_.write_rows_used(pool, used);
+}
+
+/// Who looks for a worker looks no further than the last row in use: written long before the row is opened.
+void BoardWriter::use(std::uint32_t row) {
+  const std::uint32_t pool = rows_[row].id.pool;
+  const std::uint32_t index = row - shape_.pools[pool].first;
+  if (index >= board_.rows_used(pool)) board_.write_rows_used(pool, index + 1);
 }
 
 bool BoardWriter::sweep() {
@@ -124,6 +165,12 @@ void BoardWriter::write_expected(std::uint32_t pool, std::uint32_t workers) {
   changed();
 }
 
+void BoardWriter::write_asleep(std::uint32_t pool, bool asleep) {
+  if (board_.asleep(pool) == asleep) return;
+  board_.write_asleep(pool, asleep);
+  changed();
+}
+
 /// The epoch says it to threads that look, the eventfds to those that sleep.
 void BoardWriter::changed() {
   board_.bump_epoch();
@@ -141,6 +188,42 @@ std::uint32_t BoardWriter::in_flight(std::uint32_t row) const {
 std::uint32_t BoardWriter::connections(std::uint32_t row) const {
   std::uint32_t sum = 0;
   for (const LiveProxy& proxy : proxies_) sum += proxy.board->row(row).connections.load(std::memory_order_acquire);
+  return sum;
+}
+
+BoardWriter::RowFigures BoardWriter::figures(std::uint32_t row) const {
+  RowFigures out = rows_[row].dead;
+  for (const LiveProxy& proxy : proxies_) {
+    const board::ProxyRow& cell = proxy.board->row(row);
+    add_counts(cell, out);
+    out.streak = std::max(out.streak, cell.streak.load(std::memory_order_relaxed));
+    out.client_bound += cell.client_bound.load(std::memory_order_relaxed);
+  }
+  out.in_flight = in_flight(row);
+  out.client_bound = std::min(out.client_bound, out.in_flight);
+  return out;
+}
+
+std::vector<board::Flight> BoardWriter::flights(std::uint32_t row, base::Incarnation incarnation, base::TimePoint since) const {
+  std::vector<board::Flight> out;
+  for (const LiveProxy& proxy : proxies_) {
+    for (std::uint32_t thread = 0; thread < shape_.threads; ++thread) proxy.board->flights(thread).collect(row, incarnation, to_ns(since), out);
+  }
+  return out;
+}
+
+board::Sketch::Totals BoardWriter::sketch() const {
+  board::Sketch::Totals out = *sketch_;
+  for (const LiveProxy& proxy : proxies_) {
+    for (std::uint32_t thread = 0; thread < shape_.threads; ++thread) proxy.board->sketch(thread).add_to(out);
+  }
+  return out;
+}
+
+std::uint64_t BoardWriter::requests(std::uint32_t pool) const {
+  const board::Totals all = traffic();
+  std::uint64_t sum = 0;
+  for (const auto& codes : all.pools[pool].requests) sum = std::accumulate(codes.begin(), codes.end(), sum);
   return sum;
 }
 

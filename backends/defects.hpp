@@ -8,22 +8,41 @@ namespace drover::backends {
 
 enum class Defect : std::uint8_t {
   none,
-  stale_events_obeyed,      ///< an event of an earlier incarnation changes the present one
-  gate_open_while_leaving,  ///< a worker told to leave still gets work
-  gate_ignores_health,      ///< a failing worker still gets work
-  gate_ignores_pause,       ///< a stopped process still gets work
-  continue_forgotten,       ///< a continued process never gets work again
-  spawn_beside_leftovers,   ///< a new incarnation starts while the old one's tree lives
-  window_forgotten,         ///< each new process starts with a clean record
-  delay_never_grows,        ///< a crash loop at full speed
-  kill_forgotten,           ///< a worker that ignores the stop signal is waited for without end
-  two_replaced_at_once,     ///< the pool's token is ignored
-  row_not_released,         ///< the row of a worker that left while stopping is kept
-  ready_timeout_ignored,    ///< a worker that never gets ready is waited for without end
-  busy_ends_probing,        ///< after a busy answer no probe is made again
-  drain_without_end,        ///< a drain waits for a stuck exchange without end
-  failing_never_replaced,   ///< restart_after is ignored
-  probe_overlaps,           ///< a second probe starts while one runs
+  stale_events_obeyed,         ///< an event of an earlier incarnation changes the present one
+  gate_open_while_leaving,     ///< a worker told to leave still gets work
+  gate_ignores_health,         ///< a failing worker still gets work
+  gate_ignores_pause,          ///< a stopped process still gets work
+  continue_forgotten,          ///< a continued process never gets work again
+  spawn_beside_leftovers,      ///< a new incarnation starts while the old one's tree lives
+  window_forgotten,            ///< each new process starts with a clean record
+  delay_never_grows,           ///< a crash loop at full speed
+  kill_forgotten,              ///< a worker that ignores the stop signal is waited for without end
+  two_replaced_at_once,        ///< the pool's token is ignored
+  row_not_released,            ///< the row of a worker that left while stopping is kept
+  ready_timeout_ignored,       ///< a worker that never gets ready is waited for without end
+  busy_ends_probing,           ///< after a busy answer no probe is made again
+  drain_without_end,           ///< a drain waits for a stuck exchange without end
+  failing_never_replaced,      ///< restart_after is ignored
+  probe_overlaps,              ///< a second probe starts while one runs
+  gate_ignores_suspicion,      ///< a suspect worker still gets work
+  gate_ignores_ejection,       ///< an ejected worker still gets work
+  gate_ignores_its_word,       ///< a worker that declined still gets work
+  promoted_before_ready,       ///< the old incarnation leaves as soon as its successor is started
+  soak_ignored,                ///< the old incarnation leaves as soon as its successor is ready
+  failure_hits_the_old,        ///< a successor that fails takes the old incarnation along
+  roll_goes_on_after_failure,  ///< a successor's failure does not stop it
+  roll_without_end,            ///< a roll that is through is not over
+  roll_empties_the_pool,       ///< max_unavailable is ignored
+  surge_without_end,           ///< max_surge is ignored
+  rows_ignored,                ///< more incarnations than rows
+  leavers_forgotten,           ///< an old incarnation is forgotten while it drains
+  incarnation_used_twice,      ///< the number of a successor that failed is given again
+  successors_without_pause,    ///< a successor that fails is followed by another at once
+  kill_misses_leavers,         ///< the pool's forced stop reaches only the present incarnations
+  recycled_while_queue_waits,  ///< soft limits are obeyed while requests wait
+  wanted_again_forgotten,      ///< a slot wanted again while it leaves is not started
+  diagnosis_without_end,       ///< after the diagnostic signal nothing follows
+  own_word_not_heard,          ///< READY=1 makes nobody ready
 };
 
 #ifdef DROVER_PLANTED_BUGS

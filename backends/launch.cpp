@@ -15,7 +15,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
+#include <optional>
 #include <string_view>
 
 namespace drover::backends {
@@ -25,7 +27,25 @@ namespace {
 constexpr int kLaunchTimeoutMs = 10'000;      // a folder or program on a dead network disk: the supervisor can't wait for ever
 constexpr rlim_t kMaxClosedOneByOne = 65536;  // descriptors, where the kernel has no close_range
 
-enum class Step : int { group, descriptors, signals, input, umask, limits, groups, gid, uid, death_signal, parent, dir, exec };
+enum class Step : int {
+  group,
+  cgroup,
+  descriptors,
+  signals,
+  input,
+  umask,
+  memory,
+  files,
+  core,
+  nice,
+  groups,
+  gid,
+  uid,
+  death_signal,
+  parent,
+  dir,
+  exec
+};
 
 struct Failure {
   Step step;
@@ -139,15 +159,30 @@ int execute(const Plan& plan) {
   return worst;
 }
 
+bool limit_to(int resource, std::uint64_t most) {
+  const rlimit limit{most, most};
+  return setrlimit(static_cast<__rlimit_resource_t>(resource), &limit) == 0;
+}
+
+/// None: all are set. Memory last: what comes after it maps nothing.
+std::optional<Step> set_limits(const ChildLimits& limits, const rlimit& files) {
+  if (limits.files ? !limit_to(RLIMIT_NOFILE, *limits.files) : setrlimit(RLIMIT_NOFILE, &files) != 0) return Step::files;
+  if (limits.core && !limit_to(RLIMIT_CORE, *limits.core)) return Step::core;
+  if (limits.nice && setpriority(PRIO_PROCESS, 0, *limits.nice) != 0) return Step::nice;
+  if (limits.address_space && !limit_to(RLIMIT_AS, *limits.address_space)) return Step::memory;
+  return std::nullopt;
+}
+
 /// Only on failure does it return. The raw calls for ids: the C library's would signal threads that exist only in the parent.
 Failure become_worker(Plan& plan) {
   const LaunchSpec& spec = plan.spec;
   if (setpgid(0, 0) != 0) return {Step::group, errno};
+  if (spec.limits.cgroup >= 0 && write(spec.limits.cgroup, "0", 1) != 1) return {Step::cgroup, errno};
   if (!place_descriptors(plan)) return {Step::descriptors, errno};
   if (!default_signals()) return {Step::signals, errno};
   if (!empty_input()) return {Step::input, errno};
   if (spec.umask) umask(static_cast<mode_t>(*spec.umask));
-  if (setrlimit(RLIMIT_NOFILE, &plan.files) != 0) return {Step::limits, errno};
+  if (const auto failed = set_limits(spec.limits, plan.files)) return {*failed, errno};
   if (spec.user) {
     const Credentials& user = *spec.user;
     if (syscall(SYS_setgroups, user.groups.size(), user.groups.data()) != 0) return {Step::groups, errno};
@@ -217,16 +252,39 @@ std::string why_not_executed(const LaunchSpec& spec, const Plan& plan, int code)
   return "\"" + name + "\" can't be executed: " + strerror(code);
 }
 
+std::string why_not_limited(const ChildLimits& limits, const Failure& failure) {
+  const std::string reason = strerror(failure.code);
+  switch (failure.step) {
+    case Step::memory:
+      return "can't set limits.memory (address space of " + std::to_string(limits.address_space.value_or(0)) + " bytes): " + reason +
+             ": it is above the hard limit that drover has: raise that (ulimit -Hv) or lower limits.memory";
+    case Step::core:
+      return "can't set limits.core to " + std::to_string(limits.core.value_or(0)) + " bytes: " + reason +
+             ": it is above the hard limit that drover has: raise that (ulimit -Hc) or lower limits.core";
+    case Step::nice:
+      return "can't set limits.nice to " + std::to_string(limits.nice.value_or(0)) + ": " + reason +
+             ": only root, or a user with the right to (ulimit -e), may go below its own niceness: start drover so or raise limits.nice";
+    default: break;
+  }
+  if (!limits.files) return "can't set the limit of open files: " + reason;
+  return "can't set limits.files to " + std::to_string(*limits.files) + ": " + reason +
+         ": it is above the hard limit that drover has: raise that (ulimit -Hn, systemd: LimitNOFILE=) or lower limits.files";
+}
+
 base::Error explain(const LaunchSpec& spec, const Plan& plan, const Failure& failure) {
   const std::string reason = strerror(failure.code);
   const auto text = [&]() -> std::string {
     switch (failure.step) {
       case Step::group: return "can't make a process group: " + reason;
+      case Step::cgroup: return "can't enter its cgroup: " + reason + ": give drover a cgroup of its own (systemd: Delegate=yes)";
       case Step::descriptors: return "can't pass on descriptors: " + reason + ": raise the limit of open files (ulimit -n)";
       case Step::signals: return "can't reset signals: " + reason;
       case Step::input: return "can't open /dev/null: " + reason + ": /dev must be mounted and readable";
       case Step::umask: return "can't set the umask: " + reason;
-      case Step::limits: return "can't set the limit of open files: " + reason;
+      case Step::memory:
+      case Step::files:
+      case Step::core:
+      case Step::nice: return why_not_limited(spec.limits, failure);
       case Step::groups: return "can't take the user's groups: " + reason + ": start drover as root, or remove `user`";
       case Step::gid: return "can't take the user's group: " + reason + ": start drover as root, or remove `user`";
       case Step::uid: return "can't become the user: " + reason + ": start drover as root, or remove `user`";

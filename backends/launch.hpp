@@ -18,7 +18,7 @@ struct Launched {
 };
 
 /// Returns when the child has passed exec, or failed to, or after kLaunchTimeout. A child that failed is reaped here.
-/// `files`: the child's RLIMIT_NOFILE: the one that drover was started with, not the supervisor's own, raised one.
+/// `files`: the child's RLIMIT_NOFILE unless spec.limits names one: the one that drover was started with, not the supervisor's own, raised one.
 base::Result<Launched> launch(const LaunchSpec& spec, const rlimit& files);
 
 }  // namespace drover::backends

@@ -10,6 +10,8 @@ namespace drover::backends {
 
 namespace {
 
+constexpr base::TimePoint kNever = base::TimePoint::max();
+
 bool of_incarnation(EventType type) { return type >= EventType::spawn_failed; }
 
 /// One step in the making: the state it changes and the effects it has so far.
@@ -32,11 +34,15 @@ class Stepper {
   void spawn_failed(const Event& event);
   void exited(const Event& event);
   void gone();
-  void follow_policy(Cause cause);
+  void died(Cause cause);
+  void follow_policy();
   void intent_drain();
   void intent_resume();
   void replace();
-  void pause(bool paused);
+  void start();
+  void report_ready();
+  void hold_back(bool& fact, bool holds, Notice begins, Notice ends);
+  void hang();
 
   bool alive() const { return s_.process == Process::alive; }
   bool serving() const { return s_.lifecycle == Lifecycle::starting || s_.lifecycle == Lifecycle::running; }
@@ -56,21 +62,30 @@ class Stepper {
 
 void Stepper::handle(const Event& event) {
   switch (event.type) {
-    case EventType::start:
-      if (s_.lifecycle == Lifecycle::stopped && s_.intent == Intent::enabled) spawn();
-      break;
+    case EventType::start: start(); break;
     case EventType::stop: leave(Leaving::retired); break;
     case EventType::kill: kill_now(); break;
     case EventType::drain: intent_drain(); break;
     case EventType::resume: intent_resume(); break;
     case EventType::replace: replace(); break;
+    case EventType::supersede: leave(Leaving::superseded); break;
     case EventType::tick: tick(); break;
     case EventType::spawn_failed: spawn_failed(event); break;
     case EventType::probe_passed:
     case EventType::probe_failed:
     case EventType::probe_busy: judge_probe(event.type); break;
-    case EventType::paused: pause(true); break;
-    case EventType::continued: pause(false); break;
+    case EventType::paused: hold_back(s_.paused, true, Notice::paused, Notice::continued); break;
+    case EventType::continued:
+      if (!planted(Defect::continue_forgotten)) hold_back(s_.paused, false, Notice::paused, Notice::continued);
+      break;
+    case EventType::reported_ready: report_ready(); break;
+    case EventType::suspected: hold_back(s_.suspect, true, Notice::suspect, Notice::cleared); break;
+    case EventType::cleared: hold_back(s_.suspect, false, Notice::suspect, Notice::cleared); break;
+    case EventType::ejected: hold_back(s_.ejected, true, Notice::ejected, Notice::admitted); break;
+    case EventType::admitted: hold_back(s_.ejected, false, Notice::ejected, Notice::admitted); break;
+    case EventType::declined: hold_back(s_.declined, true, Notice::declined, Notice::accepted); break;
+    case EventType::accepted: hold_back(s_.declined, false, Notice::declined, Notice::accepted); break;
+    case EventType::hung: hang(); break;
     case EventType::emptied:
       if (s_.lifecycle == Lifecycle::draining) begin_stopping();
       break;
@@ -101,6 +116,11 @@ void Stepper::tick_due() {
       if (!planted(Defect::drain_without_end)) begin_stopping();
       break;
     case Lifecycle::stopping:
+      if (s_.diagnosing && planted(Defect::diagnosis_without_end)) break;
+      if (s_.diagnosing) {  // it has had its time to say where it stands
+        begin_stopping();
+        break;
+      }
       if (planted(Defect::kill_forgotten)) break;
       tell(Notice::killed);
       signal(EffectType::signal_tree, SIGKILL);
@@ -123,6 +143,10 @@ void Stepper::judge_probe(EventType type) {
   if (!serving()) return;
   const bool starting = s_.lifecycle == Lifecycle::starting;
   s_.next_probe = now_ + (starting ? kReadyProbeEvery : pool_.health.interval);
+  if (starting && pool_.ready.notify) {  // its own word alone counts
+    s_.next_probe = kNever;
+    return;
+  }
   if (type == EventType::probe_busy) return;
   if (starting) {
     if (type == EventType::probe_passed) became_ready();
@@ -187,6 +211,7 @@ void Stepper::drain_for(Leaving why) {
 
 void Stepper::begin_stopping() {
   s_.lifecycle = Lifecycle::stopping;
+  s_.diagnosing = false;
   s_.due = now_ + pool_.stop.grace;
   if (s_.process == Process::main_gone) {
     signal(EffectType::signal_tree, SIGTERM);
@@ -203,23 +228,33 @@ void Stepper::kill_now() {
   }
   s_.leaving = Leaving::retired;
   s_.lifecycle = Lifecycle::stopping;
+  s_.diagnosing = false;
   s_.due = now_ + kKillAgain;
   tell(Notice::forced);
   signal(EffectType::signal_tree, SIGKILL);
 }
 
+/// Also for one that was retired and is wanted again: it starts anew when the old one is gone.
+void Stepper::start() {
+  if (s_.lifecycle == Lifecycle::stopped && s_.intent == Intent::enabled) {
+    spawn();
+  } else if (s_.leaving == Leaving::retired) {
+    s_.leaving = s_.intent == Intent::enabled ? Leaving::replaced : Leaving::drained;
+  }
+}
+
 void Stepper::spawn() {
   s_.lifecycle = Lifecycle::starting;
   s_.health = Health::unknown;
-  ++s_.incarnation;
+  s_.incarnation = s_.last = std::max(s_.incarnation, s_.last) + 1;
   s_.process = Process::alive;
   s_.leaving = Leaving::no;
-  s_.paused = s_.probing = false;
+  s_.paused = s_.suspect = s_.ejected = s_.declined = s_.diagnosing = s_.probing = false;
   s_.passes = s_.fails = 0;
   s_.started = now_;
   s_.ready_since.reset();
   s_.failing_since.reset();
-  s_.next_probe = now_ + kFirstProbe;
+  s_.next_probe = pool_.ready.notify ? kNever : now_ + kFirstProbe;
   s_.due = now_ + pool_.ready.timeout;
   out_.push_back({EffectType::spawn, s_.incarnation, 0, Notice::none});
 }
@@ -248,7 +283,7 @@ void Stepper::exited(const Event& event) {
     gone();
     return;
   }
-  const bool was_stopping = s_.lifecycle == Lifecycle::stopping;
+  const bool was_stopping = s_.lifecycle == Lifecycle::stopping && !s_.diagnosing;
   const auto kill_at = s_.due;
   begin_stopping();
   if (was_stopping) s_.due = kill_at;  // one grace for the whole tree
@@ -259,20 +294,18 @@ void Stepper::exited(const Event& event) {
 void Stepper::gone() {
   const bool keep_row = planted(Defect::row_not_released) && s_.lifecycle == Lifecycle::stopping;
   s_.process = Process::none;
-  s_.paused = s_.probing = false;
+  s_.paused = s_.suspect = s_.ejected = s_.declined = s_.diagnosing = s_.probing = false;
   s_.health = Health::unknown;
   if (!keep_row) out_.push_back({EffectType::release, s_.incarnation, 0, Notice::none});
   switch (s_.leaving) {
     case Leaving::no:
-    case Leaving::crashed: follow_policy(s_.last_death); break;
-    case Leaving::never_ready:
-      s_.last_death = Cause::never_ready;
-      follow_policy(Cause::never_ready);
-      break;
+    case Leaving::crashed: died(s_.last_death); break;
+    case Leaving::never_ready: died(Cause::never_ready); break;
     case Leaving::replaced:
       ++s_.restarts;
       spawn();
       break;
+    case Leaving::superseded:
     case Leaving::drained:
     case Leaving::retired:
       rest(Lifecycle::stopped);
@@ -281,11 +314,17 @@ void Stepper::gone() {
   }
 }
 
-void Stepper::follow_policy(Cause cause) {
-  base::Rng rng(s_.seed ^ (static_cast<std::uint64_t>(s_.incarnation) << 32U));
-  std::optional<base::Millis> since_ready;
-  if (s_.ready_since) since_ready = std::chrono::duration_cast<base::Millis>(s_.ended - *s_.ready_since);
-  const RestartVerdict verdict = judge(pool_.restart, s_.history, {cause, since_ready}, now_, rng);
+void Stepper::died(Cause cause) {
+  s_.last_death = cause;
+  if (s_.successor) {  // whoever started it beside the other decides what follows
+    rest(Lifecycle::stopped);
+    return;
+  }
+  follow_policy();
+}
+
+void Stepper::follow_policy() {
+  const RestartVerdict verdict = judge_death(s_, now_, pool_);
   s_.leaving = Leaving::no;
   switch (verdict.then) {
     case RestartVerdict::Then::wait:
@@ -340,28 +379,64 @@ void Stepper::replace() {
   }
 }
 
-void Stepper::pause(bool paused) {
-  if (!alive() || s_.paused == paused) return;
-  if (!paused && planted(Defect::continue_forgotten)) return;
-  s_.paused = paused;
-  tell(paused ? Notice::paused : Notice::continued);
+/// Facts that keep new work away and decide nothing else; each ends with the incarnation.
+void Stepper::hold_back(bool& fact, bool holds, Notice begins, Notice ends) {
+  if (!alive() || fact == holds) return;
+  fact = holds;
+  tell(holds ? begins : ends);
+}
+
+/// READY=1: with ready.notify it is the readiness itself, else a reason to look now.
+void Stepper::report_ready() {
+  if (s_.lifecycle != Lifecycle::starting || !alive() || planted(Defect::own_word_not_heard)) return;
+  if (pool_.ready.notify) {
+    became_ready();
+  } else {
+    s_.next_probe = now_;
+  }
+}
+
+/// No drain: what is inside does not move. First the signal that makes it say where it stands.
+void Stepper::hang() {
+  if (s_.lifecycle != Lifecycle::running) return;
+  tell(Notice::hung);
+  s_.lifecycle = Lifecycle::stopping;
+  s_.leaving = Leaving::replaced;
+  s_.diagnosing = true;
+  s_.due = now_ + kDiagnosis;
+  signal(EffectType::signal_main, pool_.hang.signal);
+  if (s_.paused) signal(EffectType::signal_main, SIGCONT);
 }
 
 }  // namespace
 
-// lifecycle  | health   | intent   | stopped by a signal | eligible
-// -----------+----------+----------+---------------------+---------
-// running    | passing  | enabled  | no                  | yes
-// running    | passing  | enabled  | yes                 | no
-// running    | failing  | any      | any                 | no
-// running    | unknown  | any      | any                 | no (does not occur: ready makes it passing)
-// running    | any      | drained  | any                 | no (does not occur: drain makes it draining)
-// any other  | any      | any      | any                 | no
+RestartVerdict judge_death(SlotState& state, base::TimePoint now, const config::Pool& pool) {
+  base::Rng rng(state.seed ^ (static_cast<std::uint64_t>(state.incarnation) << 32U));
+  std::optional<base::Millis> since_ready;
+  if (state.ready_since) since_ready = std::chrono::duration_cast<base::Millis>(state.ended - *state.ready_since);
+  return judge(pool.restart, state.history, {state.last_death, since_ready}, now, rng);
+}
+
+bool held_back(const SlotState& state) {
+  return (state.paused && !planted(Defect::gate_ignores_pause)) || (state.suspect && !planted(Defect::gate_ignores_suspicion)) ||
+         (state.ejected && !planted(Defect::gate_ignores_ejection)) || (state.declined && !planted(Defect::gate_ignores_its_word));
+}
+
+// lifecycle  | health   | intent   | paused | suspect | ejected | declined | eligible
+// -----------+----------+----------+--------+---------+---------+----------+---------
+// running    | passing  | enabled  | no     | no      | no      | no       | yes
+// running    | passing  | enabled  | yes    | any     | any     | any      | no
+// running    | passing  | enabled  | any    | yes     | any     | any      | no
+// running    | passing  | enabled  | any    | any     | yes     | any      | no
+// running    | passing  | enabled  | any    | any     | any     | yes      | no
+// running    | failing  | any      | any    | any     | any     | any      | no
+// running    | unknown  | any      | any    | any     | any     | any      | no (does not occur: ready makes it passing)
+// running    | any      | drained  | any    | any     | any     | any      | no (does not occur: drain makes it draining)
+// any other  | any      | any      | any    | any     | any     | any      | no
 bool eligible(const SlotState& state) {
   const bool running = state.lifecycle == Lifecycle::running || (planted(Defect::gate_open_while_leaving) && state.lifecycle == Lifecycle::draining);
   const bool healthy = state.health == Health::passing || (planted(Defect::gate_ignores_health) && state.health == Health::failing);
-  return running && healthy && (state.intent == Intent::enabled || planted(Defect::gate_open_while_leaving)) &&
-         (!state.paused || planted(Defect::gate_ignores_pause));
+  return running && healthy && (state.intent == Intent::enabled || planted(Defect::gate_open_while_leaving)) && !held_back(state);
 }
 
 Step step(SlotState state, const Event& event, base::TimePoint now, const config::Pool& pool) {

@@ -3,6 +3,10 @@
 //         The slot's state outlives its incarnations; everything in it that belongs to one incarnation is reset at its start.
 //
 // Three axes, each with one writer: lifecycle (this file's step), health (judge_probe in lifecycle.cpp), intent (drain and resume).
+// Beside them stand facts that hold work back and decide nothing else: paused, suspect, ejected, declined.
+//
+// A slot may have more than one incarnation at a time: its successor that gets ready, and old ones that drain. Each has a SlotState
+// and goes through this same step(); PoolControl keeps them apart (pool_control.hpp).
 #pragma once
 
 #include "backends/restart_policy.hpp"
@@ -30,6 +34,7 @@ enum class Leaving : std::uint8_t {
   crashed,      ///< unasked: the restart policy decides
   never_ready,  ///< stopped because ready.timeout was over: the restart policy decides
   replaced,     ///< the next incarnation follows at once
+  superseded,   ///< its successor has taken its place, or it was a successor and is not wanted any more: nothing follows
   drained,      ///< by the operator: stays away until resumed
   retired,      ///< for good: the cluster stops or the slot is given up
 };
@@ -44,6 +49,11 @@ struct SlotState {
   Process process = Process::none;
   Leaving leaving = Leaving::no;
   bool paused = false;       ///< stopped by a signal (SIGSTOP and friends)
+  bool suspect = false;      ///< requests inside and no byte while its siblings move
+  bool ejected = false;      ///< its answers fail
+  bool declined = false;     ///< by its own word: drain, maint, down, STOPPING=1
+  bool diagnosing = false;   ///< stopping: it got its diagnostic signal, the stop signal comes when `due` is over
+  bool successor = false;    ///< its death is not the restart policy's business: the old incarnation stays
   bool probing = false;      ///< a probe was asked for and has not answered
   std::uint32_t passes = 0;  ///< in a row
   std::uint32_t fails = 0;   ///< in a row
@@ -56,6 +66,7 @@ struct SlotState {
   std::optional<base::TimePoint> due;
 
   // Of the slot.
+  base::Incarnation last = 0;  ///< highest ever started in the slot, by whichever of its lives: the next gets one more
   RestartHistory history;
   std::uint64_t restarts = 0;
   std::uint64_t seed = 0;  ///< for jitter
@@ -64,12 +75,13 @@ struct SlotState {
 
 enum class EventType : std::uint8_t {
   // of the cluster and the operator
-  start,
-  stop,     ///< drain, stop, stay away for good
-  kill,     ///< the same at once
-  drain,    ///< intent
-  resume,   ///< intent
-  replace,  ///< drain, stop, start anew
+  start,      ///< one that is retired and still leaves starts anew when it is gone
+  stop,       ///< drain, stop, stay away for good
+  kill,       ///< the same at once
+  drain,      ///< intent
+  resume,     ///< intent
+  replace,    ///< drain, stop, start anew
+  supersede,  ///< drain, stop, nothing follows
   // of the clock
   tick,
   // of one incarnation
@@ -79,11 +91,19 @@ enum class EventType : std::uint8_t {
   probe_busy,  ///< not made because the worker's `concurrency` was in use: neutral
   paused,
   continued,
+  reported_ready,  ///< READY=1, where ready.notify asks for it; else the next probe is made at once
+  suspected,
+  cleared,  ///< of suspicion
+  ejected,
+  admitted,   ///< after an ejection
+  declined,   ///< by its own word
+  accepted,   ///< likewise, again
+  hung,       ///< diagnosed: diagnostic signal, then replaced
   emptied,    ///< nobody is inside its gate any more
   exited,     ///< the main process was reaped
   tree_gone,  ///< and no descendant is left
 };
-inline constexpr std::size_t kEventTypes = 16;
+inline constexpr std::size_t kEventTypes = 25;
 
 struct Event {
   EventType type = EventType::tick;
@@ -112,6 +132,16 @@ enum class Notice : std::uint8_t {
   recovered,
   paused,
   continued,
+  suspect,
+  cleared,
+  ejected,
+  admitted,
+  declined,
+  accepted,
+  hung,
+  superseding,       ///< a successor was started beside it (told of the old incarnation)
+  promoted,          ///< the successor has taken its place (told of the new incarnation, as is successor_failed)
+  successor_failed,  ///< the successor died or was never ready: the old incarnation stays
   failed,
   given_up,
   killed,
@@ -139,10 +169,16 @@ struct Step {
 inline constexpr base::Millis kFirstProbe{20};        ///< after a start: a quick worker need not wait for the cadence
 inline constexpr base::Millis kReadyProbeEvery{100};  ///< while starting
 inline constexpr base::Millis kLeftoverGrace{2000};   ///< TERM to KILL for what a crashed main process left behind
+inline constexpr base::Millis kDiagnosis{1000};       ///< hang.signal to stop.signal: time to print stacks
 inline constexpr base::Millis kKillAgain{1000};       ///< a KILL that has not worked yet (uninterruptible sleep) is repeated
 
 Step step(SlotState state, const Event& event, base::TimePoint now, const config::Pool& pool);
 
+/// Counts a death that nobody asked for on the slot's record and says what follows.
+RestartVerdict judge_death(SlotState& state, base::TimePoint now, const config::Pool& pool);
+
+/// Is it kept from new work for another reason than its health?
+bool held_back(const SlotState& state);
 /// May the slot's present incarnation get new work? (truth table in lifecycle.cpp)
 bool eligible(const SlotState& state);
 /// Is its worker about to be ready, so that a request had better wait for it?

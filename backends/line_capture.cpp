@@ -17,11 +17,12 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kReadSize = 64 * 1024;  // a pipe's usual size: one call empties it
 constexpr auto kWindow = 1s;
+constexpr std::size_t kMaxTold = LineCapture::kMaxLine + 64;  // with the note that it was cut
 
 }  // namespace
 
-LineCapture::LineCapture(boost::asio::io_context& io, base::UniqueFd pipe, std::string subject)
-    : pipe_(io.get_executor(), pipe.release()), once_a_second_(io.get_executor()), subject_(std::move(subject)) {}
+LineCapture::LineCapture(boost::asio::io_context& io, base::UniqueFd pipe, std::string subject, Sink sink)
+    : pipe_(io.get_executor(), pipe.release()), once_a_second_(io.get_executor()), subject_(std::move(subject)), sink_(std::move(sink)) {}
 
 void LineCapture::start() { wait(); }
 
@@ -116,6 +117,7 @@ void LineCapture::finish_line() {
   if (in_window_ < kLinesPerSecond) {
     ++in_window_;
     base::log::info(subject_, "{}", partial_);
+    sink_(base::printable(partial_, kMaxTold));
   } else {
     drop(1);
   }
@@ -136,7 +138,9 @@ void LineCapture::drop(std::uint64_t lines) {
 
 void LineCapture::say_dropped() {
   if (dropped_ == 0) return;
-  base::log::warn(subject_, "{} lines of output dropped: more than {} in one second", dropped_, kLinesPerSecond);
+  const std::string said = fmt::format("{} lines of output dropped: more than {} in one second", dropped_, kLinesPerSecond);
+  base::log::warn(subject_, "{}", said);
+  sink_("(" + said + ")");
   dropped_ = 0;
 }
 

@@ -1,4 +1,4 @@
-// Role: a worker's output, line by line, into the log and into a short memory of last lines. Bounded in line length, in
+// Role: a worker's output, line by line, into the log, to whoever listens, and into a short memory of last lines. Bounded in line length, in
 //       bytes read per loop turn and in lines logged per second (the rest is dropped, counted and said so once a second):
 //       a worker that floods never blocks or bloats drover.
 // Thread: supervisor. Ownership: owns the reading end of the pipe.
@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -26,11 +27,14 @@ class LineCapture : public std::enable_shared_from_this<LineCapture> {
   static constexpr std::size_t kMaxLine = 8 * 1024;  ///< bytes; the rest of a longer line is skipped, and the line says so
   static constexpr std::size_t kLastLines = 20;
   static constexpr std::size_t kRememberedLine = 1024;      ///< bytes of each remembered line
-  static constexpr std::uint32_t kLinesPerSecond = 200;     ///< logged; the rest is counted
+  static constexpr std::uint32_t kLinesPerSecond = 200;     ///< logged and told; the rest is counted
   static constexpr std::size_t kBytesPerTurn = 256 * 1024;  ///< read in one turn of the loop, so that other handlers get theirs
   static constexpr std::size_t kBytesAtExit = 1024 * 1024;  ///< read by drain(): the largest pipe an unprivileged process can make
 
-  LineCapture(boost::asio::io_context& io, base::UniqueFd pipe, std::string subject);
+  /// A finished line, control characters and invalid UTF-8 escaped. Lines that were dropped are told as one line that counts them.
+  using Sink = std::function<void(std::string_view line)>;
+
+  LineCapture(boost::asio::io_context& io, base::UniqueFd pipe, std::string subject, Sink sink);
   void start();
   /// Reads what is there now (bounded): called when the worker has exited, so that its last words are known.
   void drain();
@@ -54,6 +58,7 @@ class LineCapture : public std::enable_shared_from_this<LineCapture> {
   boost::asio::posix::basic_stream_descriptor<Executor> pipe_;
   Timer once_a_second_;  ///< runs only while something was dropped and not yet said
   std::string subject_;
+  Sink sink_;
   std::string partial_;
   bool skipping_ = false;  ///< the rest of an overlong line
   std::deque<std::string> last_;

@@ -1,41 +1,34 @@
 // Role: carries out what the control side of one pool decides: starts, probes, signals and forgets workers, takes rows and ports,
-//       samples, and tells the control side what happened. Decides nothing itself.
-// Thread: supervisor's deciding thread. Ownership: owns the pool's slots and running probes; shares Services with the other pools.
+//       samples, looks for evidence, hears reports, and tells the control side what happened. Decides nothing itself.
+// Thread: supervisor's deciding thread. Ownership: owns the pool's seats with all that is held for their incarnations; shares
+//         Services with the other pools.
+//
+// Its parts by topic: pool_runner.cpp (events and effects), pool_launch.cpp (start and end of a life), pool_probes.cpp, pool_announce.cpp
+// (log and events), pool_obituary.cpp, pool_reports.cpp, pool_evidence.cpp, pool_memory.cpp, pool_scale.cpp, pool_status.cpp.
 #pragma once
 
-#include "backends/board_writer.hpp"
+#include "backends/autoscale.hpp"
+#include "backends/killer.hpp"
+#include "backends/livelock.hpp"
+#include "backends/outlier.hpp"
 #include "backends/pool_control.hpp"
-#include "backends/ports.hpp"
-#include "backends/prober.hpp"
-#include "backends/process_host.hpp"
+#include "backends/recent_latency.hpp"
+#include "backends/services.hpp"
 #include "backends/status.hpp"
+#include "backends/worker_holding.hpp"
 #include "backends/worker_launch.hpp"
 
-#include <boost/asio/io_context.hpp>
+#include <boost/json/object.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace drover::backends {
-
-/// What all pools use.
-struct Services {
-  boost::asio::io_context& io;
-  ProcessHost& host;
-  BoardWriter& boards;
-  Ports& ports;
-  RuntimeDir* runtime_dir = nullptr;                              ///< where a pool uses Unix endpoints
-  std::function<void(std::uint32_t row, base::Incarnation)> cut;  ///< idle connections to a dead worker
-  std::function<void()> changed;                                  ///< something may have to be done at another time than planned
-  std::uint64_t created = 0;
-  std::uint64_t died = 0;
-  std::uint64_t health_checks = 0;
-  bool killed = false;  ///< something had to be killed while stopping
-};
 
 class PoolRunner {
  public:
@@ -49,80 +42,182 @@ class PoolRunner {
   void poll();
   /// none: there is nothing to ask.
   std::optional<base::Millis> poll_every() const;
+  /// Looks for evidence, and weighs workers near their limits, where it is time.
+  void look(base::TimePoint now);
+  /// none: the look of each second will do.
+  std::optional<base::TimePoint> next_look() const;
+  /// Once a second: samples all, looks, and whatever has no hurry.
+  void second(base::TimePoint now);
+  /// What all proxies have counted for this pool, now and then: p99, waiting, requests.
+  void take_traffic(const board::PoolTotals& totals, base::TimePoint now);
+  /// Does it want take_traffic() each second?
+  bool scales_by_itself() const { return pool_.workers_max || pool_.idle_stop; }
+
+  /// The very first that follows a worker's end: its gate is closed. `known`: when the loop learned of it.
+  void dying(const ChildKey& key, base::TimePoint known);
   void exited(const ChildKey& key, ExitStatus status);
   void paused(const ChildKey& key, bool paused);
-  void sample(base::TimePoint now);
+  /// A proxy needs a worker of a pool that is asleep.
+  void rung(base::TimePoint now);
   /// Workers leave for good; who has been drained as long as he may is not waited for again.
   void stop();
   void kill();
 
-  bool any_eligible() const { return control_.any_eligible(); }
+  // Orders.
+  /// False: a roll is running, or there is nothing to roll.
+  bool roll(const std::string& why);
+  void replace(std::uint32_t slot);
+  void set_intent(std::uint32_t slot, Intent intent);
+  /// `why`: operator, signal.
+  void scale(std::uint32_t desired, const char* why);
+
+  const PoolControl& control() const { return control_; }
+  const config::Pool& config() const { return pool_; }
+  /// How the slot's last incarnation that never got ready ended.
+  const StartFailure& last_failure(std::uint32_t slot) const { return seats_[slot - 1].failure; }
+  /// Of the last roll that failed.
+  const std::string& roll_failure() const { return roll_failure_; }
+  std::string name_of(std::uint32_t slot) const { return pool_.name + "." + std::to_string(slot); }
+
+  /// Has a worker, or will have one as soon as somebody asks.
+  bool serves() const { return asleep_ || control_.any_eligible(); }
   bool stopped() const { return control_.stopped(); }
   bool given_up() const { return control_.given_up(); }
   std::uint64_t restarted() const;
+  const std::vector<Killer>& blocked() const { return hunt_.blocked(); }
   PoolStatus status() const;
-  /// Notes for `status`: what does not hold here and why.
-  bool owner_unknowable() const;
+  /// What does not hold here and why.
+  void add_degraded(std::vector<std::string>& out) const;
 
  private:
-  enum class Owner : std::uint8_t { known, unknowable };
-  struct Alerts {
-    bool memory = false;
-    bool cpu = false;
-  };
-  /// What the present incarnation has, and what the slot keeps over all of them.
-  struct Seat {
-    base::Incarnation incarnation = 0;  ///< 0: nothing is held
-    std::optional<std::uint32_t> row;
-    WorkerEndpoint endpoint;
-    base::TimePoint started{};
-    double start_time = 0;
-    std::unique_ptr<Probe> probe;
-    std::optional<Report> report;
-    base::TimePoint reported_at{};
-    std::optional<Usage> usage;
-    base::TimePoint sampled_at{};
-    double cpu_percent = 0;
-    Owner owner = Owner::known;
-    Alerts alerts;
+  static constexpr base::Millis kLookEvery{250};
 
-    std::string note;
-    double cpu_before = 0;  ///< of earlier incarnations
-    std::map<std::string, std::uint64_t> exits;
-  };
-
+  // Events and effects: pool_runner.cpp.
+  using Decision = std::function<void(base::TimePoint now, std::vector<SlotEffect>& out)>;
+  void decide(const Decision& what);
   void tell(std::uint32_t slot, Event event);
   void run_pending();
   void carry_out(const std::vector<SlotEffect>& effects);
   void carry_out(std::uint32_t slot, const Effect& effect);
+  std::uint32_t expected() const;
+  void write_expected();
+  void watch();
+  void watch_roll();
+  std::string roll_failure_of(const Roll& roll) const;
+  void ask(std::uint32_t slot, base::Incarnation incarnation, Why why);
+
+  // A life: pool_launch.cpp.
   void spawn(std::uint32_t slot, base::Incarnation incarnation);
   base::Result<WorkerEndpoint> make_endpoint(std::uint32_t slot, base::Incarnation incarnation);
-  base::Result<void> launch(std::uint32_t slot, base::Incarnation incarnation);
+  base::Result<void> launch(std::uint32_t slot, Holding& it);
+  void open_notify(std::uint32_t slot, Holding& it);
+  void release(std::uint32_t slot, base::Incarnation incarnation);
+
+  // Probes: pool_probes.cpp.
   void probe(std::uint32_t slot, base::Incarnation incarnation);
-  bool may_connect(std::uint32_t slot, const ChildKey& key);
+  bool may_connect(std::uint32_t slot, Holding& it);
   void answered(std::uint32_t slot, base::Incarnation incarnation, ProbeAnswer answer);
-  void release(std::uint32_t slot);
-  void announce(std::uint32_t slot, Notice notice);
-  void became_ready(std::uint32_t slot);
-  bool port_lost(std::uint32_t slot, const ChildKey& key) const;
-  void sample_one(std::uint32_t slot, base::TimePoint now);
-  void watch_alerts(std::uint32_t slot);
-  bool report_is_fresh(const Seat& seat, base::TimePoint now) const;
+  void probed(std::uint32_t slot, Holding& it, bool passed, const std::string& reason);
+
+  // Log and events: pool_announce.cpp.
+  void announce(std::uint32_t slot, base::Incarnation incarnation, Notice notice);
+  void announce_evidence(std::uint32_t slot, base::Incarnation incarnation, Notice notice);
+  void announce_replacement(std::uint32_t slot, base::Incarnation incarnation, Notice notice);
+  void announce_end(std::uint32_t slot, base::Incarnation incarnation, Notice notice);
+  void became_ready(std::uint32_t slot, base::Incarnation incarnation);
+  void began_draining(std::uint32_t slot, base::Incarnation incarnation);
+  void failed_start(std::uint32_t slot, base::Incarnation incarnation, std::string reason);
+  std::string why_it_leaves(std::uint32_t slot, const SlotState& state) const;
+  void emit(const char* name, std::uint32_t slot, base::Incarnation incarnation, boost::json::object data = {});
+
+  // Ends: pool_obituary.cpp.
+  struct Ending {
+    ExitStatus status;
+    bool asked_for = false;
+    bool was_ready = false;
+    std::vector<board::Flight> flights;
+    Obituary record;
+  };
+  bool port_lost(const ChildKey& key, const Holding& it) const;
+  Obituary write_obituary(std::uint32_t slot, const Holding& it, const SlotState& state, const Ending& ending, Cause cause);
+  std::string what_follows(std::uint32_t slot, base::Incarnation incarnation) const;
+  void say_end(std::uint32_t slot);
+  void hunt(const std::vector<board::Flight>& flights);
+  void release_killers(base::TimePoint now);
+
+  // Reports: pool_reports.cpp.
+  void heard(std::uint32_t slot, base::Incarnation incarnation, ReportSource source, const Report& report);
+  void note_word(Holding& it, ReportSource source, const Report& report);
+  void heard_ready(std::uint32_t slot, Holding& it);
+  void watch_silence(std::uint32_t slot, base::Incarnation incarnation, base::TimePoint now);
+  template <class T>
+  const OwnWord::Said<T>* fresh(const std::optional<OwnWord::Said<T>>& said, base::TimePoint now) const;
+
+  // Evidence: pool_evidence.cpp.
+  void gather(base::TimePoint now);
+  void look_at_outcomes(base::TimePoint now);
+  void look_at_progress(base::TimePoint now);
+  void look_for_hang(std::uint32_t slot, base::TimePoint now);
+  void diagnose_one(std::uint32_t slot, base::Incarnation incarnation, base::TimePoint now);
+  void cut_stopped(base::TimePoint now);
+
+  // Figures: pool_memory.cpp.
+  void sample(std::uint32_t slot, base::Incarnation incarnation, base::TimePoint now);
+  void weigh(std::uint32_t slot, Holding& it, std::uint64_t rss, base::TimePoint now);
+  void want_pss(std::uint32_t slot, Holding& it);
+  void took_pss(std::uint32_t slot, base::Incarnation incarnation, std::uint64_t rss, std::optional<std::uint64_t> bytes);
+  void watch_alerts(std::uint32_t slot, Holding& it);
+  void recycle(std::uint32_t slot, base::Incarnation incarnation, base::TimePoint now);
+  base::Millis start_takes(std::uint32_t slot) const;
+  std::uint64_t requests_of(const Holding& it) const;
+
+  // Scaling: pool_scale.cpp.
+  void autoscale(base::TimePoint now);
+  void set_desired(std::uint32_t desired, const char* why);
+  void set_asleep(bool asleep);
+
   WorkerStatus worker_status(std::uint32_t slot) const;
-  std::string name_of(std::uint32_t slot) const { return pool_.name + "." + std::to_string(slot); }
-  ChildKey key_of(std::uint32_t slot) const { return {{index_, slot}, seats_[slot - 1].incarnation}; }
+  void add_life(WorkerStatus& out, std::uint32_t slot, const Holding& it) const;
+
   Seat& seat(std::uint32_t slot) { return seats_[slot - 1]; }
+  Holding* find(std::uint32_t slot, base::Incarnation incarnation);
+  const Holding* present(std::uint32_t slot) const;
+  ChildKey key_of(std::uint32_t slot, base::Incarnation incarnation) const { return {{index_, slot}, incarnation}; }
+  using Life = std::pair<std::uint32_t, base::Incarnation>;
+  std::vector<Life> lives() const;
 
   Services& services_;
   const config::Pool& pool_;
   std::uint32_t index_;
   WorkerLaunch launch_;
   PoolControl control_;
+  Outliers outliers_;
+  Livelock livelock_;
+  KillerHunt hunt_;
+  Autoscale autoscale_;
+  std::uint64_t seed_;
   std::vector<Seat> seats_;
   std::vector<SlotEffect> effects_;
   std::vector<std::pair<std::uint32_t, Event>> pending_;  ///< what effects have brought about
   bool running_ = false;
+  std::uint32_t dying_ = 0;  ///< dying() was called and exited() not yet, of workers that end unasked
+
+  std::optional<Ending> ending_;  ///< what is being told of an end, until the control side has spoken
+
+  base::TimePoint looked_{};
+  bool busy_ = false;  ///< something was in flight, or held back by evidence, at the last look
+  bool asleep_ = false;
+  RecentLatency latency_;
+  LoadFigures load_;
+  Roll seen_roll_;
+  std::string roll_why_;
+  std::string roll_failure_;
   board::HistogramTotals start_duration_;
+  std::map<std::string, std::uint64_t> replaced_;
+  std::map<std::string, std::uint64_t> rolls_;
+  std::uint64_t ejections_ = 0;
+  std::uint64_t suspicions_ = 0;
+  std::uint64_t killers_found_ = 0;
 };
 
 }  // namespace drover::backends

@@ -15,12 +15,9 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
-#include <boost/json/parse.hpp>
-#include <boost/json/value.hpp>
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstring>
 
 namespace drover::backends {
@@ -29,14 +26,10 @@ namespace {
 
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
-namespace json = boost::json;
 
 constexpr std::uint32_t kMaxHead = 16 * 1024;
 constexpr std::size_t kMaxBody = 64 * 1024;
-constexpr std::size_t kMaxJsonDepth = 8;
-constexpr int kMaxInterim = 4;          // 1xx answers before the real one
-constexpr double kMaxCpuPercent = 1e6;  // 10,000 cores: beyond it the figure is no figure
-constexpr double kMaxMemory = 0x1p53;   // bytes
+constexpr int kMaxInterim = 4;  // 1xx answers before the real one
 
 using Executor = asio::io_context::executor_type;
 using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, Executor>;
@@ -92,48 +85,19 @@ bool connected_to_itself(Socket& socket) {
   return family != AF_UNIX && own_size == peer_size && std::memcmp(own.data(), peer.data(), own_size) == 0;
 }
 
-std::optional<double> number(const json::object& object, const char* key, double most) {
-  const json::value* value = object.if_contains(key);
-  if (value == nullptr || !value->is_number()) return std::nullopt;
-  const double figure = value->is_double()  ? value->get_double()
-                        : value->is_int64() ? static_cast<double>(value->get_int64())
-                                            : static_cast<double>(value->get_uint64());
-  return std::isfinite(figure) && figure >= 0 && figure <= most ? std::optional(figure) : std::nullopt;
-}
-
-/// Whatever is not a report is none: the status has already said how the worker is.
-std::optional<Report> parse_report(std::string_view content_type, std::string_view body) {
-  const std::size_t first = body.find_first_not_of(" \t\r\n");
-  if (first == std::string_view::npos) return std::nullopt;
-  if (body[first] != '{' && content_type.find("json") == std::string_view::npos) return std::nullopt;
-  json::parse_options options;
-  options.max_depth = kMaxJsonDepth;
-  json::error_code error;
-  const json::value value = json::parse(body, error, {}, options);
-  if (error || !value.is_object()) return std::nullopt;
-  const json::object& object = value.get_object();
-  Report report;
-  if (const auto memory = number(object, "memory", kMaxMemory)) report.memory_bytes = static_cast<std::uint64_t>(*memory);
-  report.cpu_percent = number(object, "cpu", kMaxCpuPercent);
-  if (const json::value* ready = object.if_contains("ready"); ready != nullptr && ready->is_bool()) report.ready = ready->get_bool();
-  const bool empty = !report.memory_bytes && !report.cpu_percent && !report.ready;
-  return empty ? std::nullopt : std::optional(report);
-}
-
 ProbeAnswer judge(const ProbeSpec& spec, const Parser& parser) {
   const auto& answer = parser.get();
   const int status = static_cast<int>(answer.result_int());
   const auto type = answer[http::field::content_type];
   ProbeAnswer out;
   // A body that was cut off is no report.
-  if (parser.is_done()) out.report = parse_report({type.data(), type.size()}, answer.body());
+  if (parser.is_done()) out.report = report_of_answer({type.data(), type.size()}, answer.body());
   out.passed = std::find(spec.status.begin(), spec.status.end(), status) != spec.status.end();
-  if (!out.passed) {
-    out.reason = std::to_string(status);
-  } else if (out.report && out.report->ready == false) {
-    out.passed = false;
-    out.reason = "not ready by its own report";
-  }
+  if (!out.passed) out.reason = std::to_string(status);
+  if (!out.report || (out.report->healthy != false && out.report->ready != false)) return out;
+  out.reason += (out.passed ? "" : ", ") + std::string(out.report->healthy == false ? "down" : "not ready") + " by its own report";
+  if (out.report->status && !out.report->status->empty()) out.reason += ": " + *out.report->status;
+  out.passed = false;
   return out;
 }
 

@@ -2,6 +2,7 @@
 // Thread: supervisor's loop. Ownership: a running probe owns its socket and ends within its timeout.
 #pragma once
 
+#include "backends/report.hpp"
 #include "base/units.hpp"
 #include "board/supervisor_board.hpp"
 
@@ -15,13 +16,6 @@
 
 namespace drover::backends {
 
-/// A worker's own word in a probe's JSON answer: {"memory": bytes, "cpu": percent of one core, "ready": bool}.
-struct Report {
-  std::optional<std::uint64_t> memory_bytes;
-  std::optional<double> cpu_percent;
-  std::optional<bool> ready;
-};
-
 struct ProbeSpec {
   board::EndpointAddress endpoint;
   std::string http;         ///< path; "" = connect only
@@ -32,8 +26,8 @@ struct ProbeSpec {
 
 struct ProbeAnswer {
   bool passed = false;
-  std::string reason;  ///< "connect refused", "503", "timeout after 2s", "not ready by its own report"
-  std::optional<Report> report;
+  std::string reason;            ///< "connect refused", "503", "timeout after 2s", "not ready by its own report", "down by its own report: disk full"
+  std::optional<Report> report;  ///< what its answer says beyond the status, also of a probe that failed
 };
 
 /// Starts a probe; `done` is called once, from the loop. Destroying the returned handle cancels it and `done` is not called.

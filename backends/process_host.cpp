@@ -48,6 +48,14 @@ struct Child {
   double cpu_of_dead = 0;  // of descendants nobody waited for: the sum would fall without it
 };
 
+/// What waitid has told of a child.
+struct Change {
+  ChildKey key;
+  int code = 0;   // CLD_…
+  int value = 0;  // exit code or signal
+  bool ended() const { return code == CLD_EXITED || code == CLD_KILLED || code == CLD_DUMPED; }
+};
+
 /// All three, or none: with fewer, another incarnation's processes could be taken for this one's.
 std::vector<std::string> marks_in(const std::vector<std::string>& env) {
   std::vector<std::string> marks;
@@ -56,6 +64,11 @@ std::vector<std::string> marks_in(const std::vector<std::string>& env) {
     if (found != env.end()) marks.push_back(*found);
   }
   return marks.size() == kMarkNames.size() ? marks : std::vector<std::string>{};
+}
+
+bool is_alive(const ProcessRow& process) {
+  const auto now = read_process(process.pid);
+  return now && now->start == process.start && !now->dead();
 }
 
 }  // namespace
@@ -102,24 +115,32 @@ struct ProcessHost::Impl {
     children.at(key).pidfd->async_wait(Watch::wait_read, told);
   }
 
-  void child_ended(const siginfo_t& info) {
+  /// The first round: only what can't wait.
+  void note(const siginfo_t& info, std::vector<Change>& changes) {
     const auto known = by_pid.find(info.si_pid);
     if (known == by_pid.end()) return;  // an orphan: reaping it was all
     const ChildKey key = known->second;
+    changes.push_back({key, info.si_code, info.si_status});
+    if (!changes.back().ended()) return;
     by_pid.erase(known);
     Child& child = children.at(key);
     child.running = false;
     child.pidfd.reset();
-    if (child.output) child.output->drain();
-    const bool signaled = info.si_code != CLD_EXITED;
-    handlers.exited(key, ExitStatus{signaled, info.si_status, info.si_code == CLD_DUMPED});
+    if (handlers.dying) handlers.dying(key, base::Clock::now());
   }
 
-  void child_changed(const siginfo_t& info) {
-    if (info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED) return child_ended(info);
-    const auto known = by_pid.find(info.si_pid);
-    if (known == by_pid.end() || !handlers.stopped) return;
-    if (info.si_code == CLD_STOPPED || info.si_code == CLD_CONTINUED) handlers.stopped(known->second, info.si_code == CLD_STOPPED);
+  /// The second round.
+  void tell(const Change& change) {
+    if (!change.ended()) {
+      if (handlers.stopped && change.code != CLD_TRAPPED) handlers.stopped(change.key, change.code == CLD_STOPPED);
+      return;
+    }
+    if (const Child* child = find(change.key); child != nullptr && child->output) child->output->drain();
+    handlers.exited(change.key, ExitStatus{change.code != CLD_EXITED, change.value, change.code == CLD_DUMPED});
+  }
+
+  void say(const ChildKey& key, std::string_view line) const {
+    if (handlers.output) handlers.output(key, line);
   }
 };
 
@@ -149,6 +170,7 @@ ProcessHost::ProcessHost(asio::io_context& io, Handlers handlers) : impl_(std::m
 }
 
 ProcessHost::~ProcessHost() {
+  impl_->handlers.output = nullptr;  // its listener may be gone already
   for (auto& [key, child] : impl_->children) {
     if (child.output) child.output->close();
   }
@@ -165,7 +187,8 @@ base::Result<pid_t> ProcessHost::start(const LaunchSpec& spec) {
   child.marks = marks_in(spec.env);
   child.pidfd = std::make_unique<Watch>(impl_->io, launched->pidfd.release());
   if (launched->output) {
-    child.output = std::make_shared<LineCapture>(impl_->io, std::move(launched->output), spec.subject);
+    child.output = std::make_shared<LineCapture>(impl_->io, std::move(launched->output), spec.subject,
+                                                 [impl = impl_.get(), key = spec.key](std::string_view line) { impl->say(key, line); });
     child.output->start();
   }
   impl_->by_pid[child.pid] = spec.key;
@@ -238,7 +261,9 @@ std::optional<Usage> ProcessHost::sample(const ChildKey& key) const {
     usage.cpu_seconds += static_cast<double>(process.cpu_ticks) / ticks_per_second;
     const auto count = count_descriptors(process.pid);
     usage.open_fds += count.value_or(0);
-    usage.open_fds_known = usage.open_fds_known && count.has_value();
+    // One that has ended since the look has none: that is known.
+    const bool known = count || !is_alive(process);
+    usage.open_fds_known = usage.open_fds_known && known;
   }
   child->cpu_of_dead = std::max(child->cpu_of_dead, child->cpu_seconds - usage.cpu_seconds);
   usage.cpu_seconds += child->cpu_of_dead;
@@ -259,18 +284,24 @@ void ProcessHost::forget(const ChildKey& key) {
 }
 
 void ProcessHost::reap() {
-  const std::weak_ptr life = impl_->alive;
-  for (int count = 0; count < kReapsPerTurn; ++count) {
+  std::vector<Change> changes;
+  int count = 0;
+  for (; count < kReapsPerTurn; ++count) {
     siginfo_t info{};
     if (waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WCONTINUED | WNOHANG) != 0) {
       if (errno == EINTR) continue;
-      return;
+      break;
     }
-    if (info.si_pid == 0) return;
-    impl_->trees.invalidate();
-    impl_->child_changed(info);
+    if (info.si_pid == 0) break;
+    impl_->note(info, changes);
+  }
+  if (count > 0) impl_->trees.invalidate();
+  const std::weak_ptr life = impl_->alive;
+  for (const Change& change : changes) {
+    impl_->tell(change);
     if (life.expired()) return;  // a handler ended the host
   }
+  if (count < kReapsPerTurn) return;
   asio::post(impl_->io, [this, life] {
     if (!life.expired()) reap();
   });

@@ -2,11 +2,15 @@
 // Thread: the supervisor's deciding thread only (PR_SET_PDEATHSIG fires when the forking thread ends: prctl(2)).
 // Ownership: owns pidfds, output pipes and the one waitid(P_ALL) loop; callers keep keys, never pids.
 //
-// A child is started with clone3(CLONE_PIDFD); in it, in this order: own process group, descriptors, default signals and empty
-// mask, standard input from /dev/null, umask, rlimits, groups/gid/uid, PR_SET_PDEATHSIG (a change of uid clears it), getppid check, chdir,
-// exec. Failure comes back as {step, errno} on a close-on-exec pipe.
+// A child is started with clone3(CLONE_PIDFD); in it, in this order: own process group, cgroup, descriptors, default signals and
+// empty mask, standard input from /dev/null, umask, rlimits, niceness (both while it may still raise them), groups/gid/uid,
+// PR_SET_PDEATHSIG (a change of uid clears it), getppid check, chdir, exec. Failure comes back as {step, errno} on a close-on-exec pipe.
+//
+// What one waitid loop has found is told in two rounds: first `dying` for each child that has ended, then, one child after the other,
+// what takes time (its last output, up to 1 MiB) and `exited`. So no gate stays open for the sake of another worker's last words.
 #pragma once
 
+#include "backends/limits.hpp"
 #include "backends/line_capture.hpp"
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
@@ -22,6 +26,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace drover::backends {
@@ -50,6 +56,7 @@ struct LaunchSpec {
   std::vector<std::string> env;   ///< "NAME=value", the whole environment
   std::string dir;                ///< "" = stay
   std::optional<unsigned> umask;
+  ChildLimits limits;
   std::optional<Credentials> user;
   std::vector<std::pair<int, int>> descriptors;  ///< {ours, number in the child (> 2)}
   bool capture_output = true;                    ///< standard output and error line by line into the log; else inherited
@@ -67,7 +74,7 @@ struct Usage {
   const char* memory_source = "rss";
   double cpu_seconds = 0;  ///< user + system since its start, dead descendants that were waited for included
   std::uint32_t open_fds = 0;
-  bool open_fds_known = true;
+  bool open_fds_known = true;  ///< false: of at least one living process they may not be read, and open_fds is too few
 };
 
 class ProcessHost {
@@ -75,6 +82,12 @@ class ProcessHost {
   struct Handlers {
     std::function<void(const ChildKey&, ExitStatus)> exited;     ///< called once per started child, after its last output was read (bounded)
     std::function<void(const ChildKey&, bool stopped)> stopped;  ///< SIGSTOP and friends, and continued
+    /// Called once per started child as soon as waitid has told of its end, before `exited` and before anything slow: here its gate
+    /// is closed. `learnt`: when waitid told. May not end the host.
+    std::function<void(const ChildKey&, base::TimePoint learnt)> dying{};
+    /// A finished line of its output, control characters escaped, at the rate of the log (LineCapture::kLinesPerSecond); where lines
+    /// were dropped a line says how many. May not end the host.
+    std::function<void(const ChildKey&, std::string_view line)> output{};
   };
 
   ProcessHost(boost::asio::io_context& io, Handlers handlers);
@@ -90,7 +103,7 @@ class ProcessHost {
   /// Is any process of its tree left (also after the main process ended)?
   bool tree_alive(const ChildKey& key) const;
   std::optional<pid_t> pid(const ChildKey& key) const;
-  /// Pids of its tree now (for who_listens); empty: unknown key, or nothing left.
+  /// Pids of its tree now (for who_listens and PssReader), main first; empty: unknown key, or nothing left.
   std::vector<pid_t> tree(const ChildKey& key) const;
   std::optional<Usage> sample(const ChildKey& key) const;
   /// Last lines of its output, newest last (bounded).

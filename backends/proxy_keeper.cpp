@@ -50,6 +50,8 @@ base::Result<void> ProxyKeeper::spawn() {
     wakeups.emplace_back(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!wakeups.back()) return base::system_error("eventfd for a proxy thread", errno);
   }
+  base::UniqueFd doorbell(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!doorbell) return base::system_error("eventfd for the proxy's doorbell", errno);
   LaunchSpec spec;
   spec.key = {{ChildKey::kProxy, 1}, ++incarnation_};
   spec.subject = kSubject;
@@ -63,8 +65,9 @@ base::Result<void> ProxyKeeper::spawn() {
 
   const base::TimePoint now = base::Clock::now();
   auto pipe = std::make_shared<Pipe>(io_.get_executor(), ends->first.release());
+  auto bell = std::make_shared<Pipe>(io_.get_executor(), doorbell.release());
   const std::uint32_t threads = boards_.shape().threads;
-  live_.emplace(Live{spec.key, *pid, std::move(*board), std::move(wakeups), std::move(pipe), now, false, false, false,
+  live_.emplace(Live{spec.key, *pid, std::move(*board), std::move(wakeups), std::move(pipe), std::move(bell), now, false, false, false,
                      std::vector<std::uint64_t>(threads), std::vector<base::TimePoint>(threads, now)});
   std::vector<int> wakeup_fds;
   for (const auto& fd : live_->wakeups) wakeup_fds.push_back(fd.get());
@@ -74,12 +77,13 @@ base::Result<void> ProxyKeeper::spawn() {
     return {};
   }
   listen(live_->pipe);
+  watch(live_->doorbell);
   return {};
 }
 
 /// The order of descriptors is written down at ipc::ControlType::start.
 base::Result<void> ProxyKeeper::hand_over(Live& live) {
-  std::vector<int> lent{launch_.config_fd, boards_.supervisor_board().fd(), live.board.fd()};
+  std::vector<int> lent{launch_.config_fd, boards_.supervisor_board().fd(), live.board.fd(), live.doorbell->native_handle()};
   for (const auto& fd : live.wakeups) lent.push_back(fd.get());
   lent.insert(lent.end(), launch_.listeners.begin(), launch_.listeners.end());
   return ipc::send(live.pipe->native_handle(), ipc::ControlType::start, boards_.shape().threads, static_cast<std::uint32_t>(launch_.listeners.size()),
@@ -94,6 +98,16 @@ void ProxyKeeper::listen(const std::shared_ptr<Pipe>& pipe) {
       if (!live_ || live_->pipe != pipe) return;
     }
     listen(pipe);
+  });
+}
+
+/// However often it was rung, one look at the pools answers it.
+void ProxyKeeper::watch(const std::shared_ptr<Pipe>& doorbell) {
+  doorbell->async_wait(Pipe::wait_read, [this, doorbell](const boost::system::error_code& code) {
+    if (code || !live_ || live_->doorbell != doorbell) return;
+    eventfd_t rings = 0;
+    if (::eventfd_read(doorbell->native_handle(), &rings) == 0 && hooks_.rung) hooks_.rung();
+    if (live_ && live_->doorbell == doorbell) watch(doorbell);
   });
 }
 
@@ -221,9 +235,11 @@ void ProxyKeeper::kill() {
   if (live_) replace("the stop is forced");
 }
 
-void ProxyKeeper::cut(std::uint32_t row, base::Incarnation incarnation) {
-  // A full pipe is no loss: the gate is closed already, and a connection to a dead worker ends by itself.
-  if (live_ && live_->ready) (void)ipc::send(live_->pipe->native_handle(), ipc::ControlType::cut, row, incarnation);
+void ProxyKeeper::cut(std::uint32_t row, base::Incarnation incarnation, ipc::Cut why) {
+  if (!live_ || !live_->ready) return;
+  // The gate is closed already, and a connection to a dead worker ends by itself: a full pipe costs the others their early answer.
+  const auto sent = ipc::send(live_->pipe->native_handle(), ipc::ControlType::cut, row, incarnation, {}, static_cast<std::uint32_t>(why));
+  if (!sent && why != ipc::Cut::gone) base::log::warn(kSubject, "was not told to cut a worker's connections: {}", sent.error().message);
 }
 
 ProxyStatus ProxyKeeper::status() const {

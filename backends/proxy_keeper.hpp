@@ -40,6 +40,7 @@ class ProxyKeeper {
     std::function<void()> ready;
     std::function<void()> drained;  ///< after drain(): no client is left, or the proxy itself has gone
     std::function<void()> ended;    ///< after stop(): the last process is gone
+    std::function<void()> rung;     ///< a request stands in line for a pool that is asleep; none: nobody sleeps
   };
 
   ProxyKeeper(boost::asio::io_context& io, ProcessHost& host, BoardWriter& boards, Launch launch, Hooks hooks);
@@ -54,7 +55,7 @@ class ProxyKeeper {
   /// The proxy ends; none follows.
   void stop();
   void kill();
-  void cut(std::uint32_t row, base::Incarnation incarnation);
+  void cut(std::uint32_t row, base::Incarnation incarnation, ipc::Cut why = ipc::Cut::gone);
 
   bool ready() const { return live_ && live_->ready; }
   bool gone() const { return !live_; }
@@ -73,6 +74,7 @@ class ProxyKeeper {
     board::ProxyBoard board;
     std::vector<base::UniqueFd> wakeups;
     std::shared_ptr<Pipe> pipe;
+    std::shared_ptr<Pipe> doorbell;  ///< an eventfd; the proxy has its own descriptor of it
     base::TimePoint started;
     bool ready = false;
     bool draining = false;
@@ -84,6 +86,7 @@ class ProxyKeeper {
   base::Result<void> spawn();
   base::Result<void> hand_over(Live& live);
   void listen(const std::shared_ptr<Pipe>& pipe);
+  void watch(const std::shared_ptr<Pipe>& doorbell);
   bool read_one(const std::shared_ptr<Pipe>& pipe);
   void start_later(base::Millis delay);
   void replace(const std::string& why);

@@ -43,7 +43,23 @@ struct WorkerStatus {
   double cpu_percent = 0;     ///< of one core over the last interval
   double cpu_seconds = 0;     ///< of the slot, all its incarnations: never falls
   std::uint32_t open_fds = 0;
-  std::string note;  ///< why it is as it is: last probe's reason, "listener's owner can't be read", last exit
+  bool paused = false;          ///< stopped by a signal
+  bool suspect = false;         ///< no byte for too long while siblings move
+  bool ejected = false;         ///< its answers fail
+  bool declined = false;        ///< by its own word it wants no work
+  std::uint32_t share = 100;    ///< percent of its even part, by its own word
+  double stalled_seconds = 0;   ///< requests inside and no byte for so long; 0: it moves
+  std::string health_reason;    ///< of the last failed probe, the silence, …; "" while passing
+  std::string reported_status;  ///< STATUS=, {"status": …}
+  std::string reported_by;      ///< "probe", "notify", "channel"; "" = it never reported
+  double report_age_seconds = 0;
+  std::uint64_t memory_limit = 0;       ///< recycle.memory as it holds for this incarnation; 0: none
+  double memory_forecast_seconds = -1;  ///< until the nearest memory limit; < 0: it does not grow
+  std::string replacing;                ///< why it is to be or is being replaced: "rolling restart" …; "" = it is not
+  base::Incarnation successor = 0;      ///< being started beside it; 0: none
+  std::uint32_t leaving = 0;            ///< old incarnations that still drain or stop
+  double restart_in_seconds = -1;       ///< backoff, failed: until the next start; < 0: none
+  std::string note;                     ///< why it is as it is: last probe's reason, "listener's owner can't be read", last exit
 };
 
 struct PoolStatus {
@@ -55,6 +71,31 @@ struct PoolStatus {
   std::uint32_t queue_length = 0;
   std::vector<WorkerStatus> workers;
   board::HistogramTotals start_duration;  ///< spawn to ready
+
+  std::uint32_t fewest = 0;  ///< workers: { min, max }; both are `desired` at start where it is fixed
+  std::uint32_t most = 0;
+  std::uint32_t capacity = 0;  ///< to which it can be scaled while running
+  bool asleep = false;         ///< idle_stop: no worker until somebody asks
+  struct Roll {
+    std::string phase;  ///< "none", "running", "done", "failed"
+    std::uint32_t done = 0;
+    std::uint32_t total = 0;
+    std::string reason;  ///< failed: why
+  };
+  Roll roll;
+  struct Blocked {
+    std::string method;
+    std::string path;
+    std::uint32_t deaths = 0;
+    double seconds_left = 0;
+  };
+  std::vector<Blocked> blocked;                   ///< requests that kill workers
+  std::map<std::string, std::uint64_t> replaced;  ///< by reason: "memory", "rolling" … since start
+  std::map<std::string, std::uint64_t> rolls;     ///< "done", "failed"
+  std::uint64_t ejections = 0;
+  std::uint64_t suspicions = 0;
+  std::uint64_t killers_found = 0;
+  double p99_seconds = 0;  ///< of the last minute's exchanges
 };
 
 struct ProxyStatus {
@@ -83,6 +124,8 @@ struct ClusterStatus {
   std::uint64_t proxy_restarts = 0;
   double supervisor_beat_age_seconds = 0;
   std::string admin_address;
+  std::uint64_t events = 0;              ///< number of the last one
+  board::HistogramTotals exit_to_close;  ///< from the loop's knowing of a worker's end to its gate being closed
   std::vector<ProxyStatus> proxies;
   std::vector<ListenerStatus> listeners;
   std::vector<PoolStatus> pools;

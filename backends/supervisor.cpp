@@ -4,6 +4,7 @@
 #include "backends/init.hpp"
 #include "backends/oom.hpp"
 #include "base/log.hpp"
+#include "base/text.hpp"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -23,7 +24,8 @@ namespace {
 constexpr const char* kSubject = "supervisor";
 constexpr std::array<int, 9> kSignals{SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU};
 constexpr base::Millis kSecond{1000};
-constexpr base::Millis kRowPoll{250};  ///< rows that rest wait for nobody: no hurry
+constexpr base::Millis kRowPoll{250};       ///< rows that rest wait for nobody: no hurry
+constexpr std::uint64_t kTrafficEvery = 5;  ///< seconds
 
 std::uint64_t random_seed() {
   std::random_device device;
@@ -57,8 +59,11 @@ Supervisor::Supervisor(boost::asio::io_context& io, config::Config config, Super
       signals_(io.get_executor()),
       init_(io.get_executor()),
       host_(io, {[this](const ChildKey& key, ExitStatus status) { child_exited(key, status); },
-                 [this](const ChildKey& key, bool stopped) { child_stopped(key, stopped); }}),
+                 [this](const ChildKey& key, bool stopped) { child_stopped(key, stopped); },
+                 [this](const ChildKey& key, base::TimePoint learnt) { child_dying(key, learnt); },
+                 [this](const ChildKey& key, std::string_view line) { child_wrote(key, line); }}),
       ports_(config_.cluster.ports, random_seed()),
+      pss_(io),
       control_(io.get_executor()),
       second_(io.get_executor()),
       stop_timer_(io.get_executor()),
@@ -90,7 +95,7 @@ base::Result<void> Supervisor::watch_signals() {
 
 base::Result<void> Supervisor::start() {
   if (auto done = watch_signals(); !done) return done.error();
-  new_oom_kill();  // from here on kills are counted
+  own_oom_count();  // from here on kills are counted
   auto user = proxy_user();
   if (!user) return user.error();
   if (auto done = bind_all(); !done) return done.error();
@@ -140,23 +145,31 @@ base::Result<void> Supervisor::bind_all() {
 }
 
 base::Result<void> Supervisor::make_pools(std::optional<gid_t> proxy_group) {
-  const auto unix_sockets = [](const config::Pool& pool) { return pool.endpoint == config::Endpoint::unix_path; };
-  if (std::ranges::any_of(config_.pools, unix_sockets)) {
-    auto made = RuntimeDir::create(proxy_group);
-    if (!made) return made.error();
-    runtime_dir_.emplace(std::move(*made));
-  }
-  services_.emplace(Services{io_, host_, *boards_, ports_, runtime_dir_ ? &*runtime_dir_ : nullptr,
-                             [this](std::uint32_t row, base::Incarnation incarnation) {
-                               if (proxy_) proxy_->cut(row, incarnation);
-                             },
-                             [this] { plan(); }});
+  auto made = RuntimeDir::create(proxy_group);
+  if (!made) return made.error();
+  runtime_dir_.emplace(std::move(*made));
+  cgroups_.emplace(Cgroups::create());
+  services_.emplace(Services{.io = io_,
+                             .host = host_,
+                             .boards = *boards_,
+                             .ports = ports_,
+                             .runtime_dir = *runtime_dir_,
+                             .cgroups = *cgroups_,
+                             .pss = pss_,
+                             .events = events_,
+                             .obituaries = obituaries_,
+                             .cut =
+                                 [this](std::uint32_t row, base::Incarnation incarnation, ipc::Cut why) {
+                                   if (proxy_) proxy_->cut(row, incarnation, why);
+                                 },
+                             .changed = [this] { plan(); },
+                             .blocked_changed = [this] { write_blocked(); }});
   const std::vector<std::string> env = base_environment();
   for (std::uint32_t index = 0; index < config_.pools.size(); ++index) {
     const config::Pool& pool = config_.pools[index];
-    auto launch = WorkerLaunch::create(pool, env, options_.executable, options_.is_root);
+    auto launch = WorkerLaunch::create(pool, env, options_.executable, options_.is_root, &*cgroups_);
     if (!launch) return launch.error();
-    if (unix_sockets(pool)) {
+    if (pool.endpoint == config::Endpoint::unix_path) {
       if (auto done = runtime_dir_->add_pool(pool, launch->user()); !done) return done.error();
     }
     pools_.emplace_back(*services_, pool, index, std::move(*launch), random_seed());
@@ -176,10 +189,17 @@ base::Result<void> Supervisor::make_proxy(std::optional<Credentials> user) {
   launch.cpus = config_.cpus;
   for (const Listening& listener : listeners_) launch.listeners.push_back(listener.fd());
   proxy_.emplace(io_, host_, *boards_, std::move(launch),
-                 ProxyKeeper::Hooks{[this] { check_ready(); }, [this] { drained(); },
-                                    [this] {
-                                      if (phase_ == Phase::stopping_proxy) finish();
-                                    }});
+                 ProxyKeeper::Hooks{.ready =
+                                        [this] {
+                                          emit("proxyReady", {{"pid", proxy_->status().pid}});
+                                          check_ready();
+                                        },
+                                    .drained = [this] { drained(); },
+                                    .ended =
+                                        [this] {
+                                          if (phase_ == Phase::stopping_proxy) finish();
+                                        },
+                                    .rung = [this] { doorbell_rung(); }});
   return {};
 }
 
@@ -189,8 +209,20 @@ std::optional<base::UniqueFd> Supervisor::take_admin_socket() {
   return fd ? std::optional(std::move(fd)) : std::nullopt;
 }
 
+void Supervisor::child_dying(const ChildKey& key, base::TimePoint learnt) {
+  if (key.id.pool < pools_.size()) pools_[key.id.pool].dying(key, learnt);
+}
+
 void Supervisor::child_exited(const ChildKey& key, ExitStatus status) {
   if (key.id.pool == ChildKey::kProxy) {
+    const char* name = status.signaled ? ::sigabbrev_np(status.value) : nullptr;
+    boost::json::object data;
+    if (status.signaled) {
+      data["signal"] = name != nullptr ? name : std::to_string(status.value).c_str();
+    } else {
+      data["code"] = status.value;
+    }
+    emit("proxyExit", std::move(data));
     if (proxy_) proxy_->exited(key, status);
   } else if (key.id.pool < pools_.size()) {
     pools_[key.id.pool].exited(key, status);
@@ -200,6 +232,29 @@ void Supervisor::child_exited(const ChildKey& key, ExitStatus status) {
 void Supervisor::child_stopped(const ChildKey& key, bool stopped) {
   // A stopped proxy is seen by its heartbeats, like one that hangs.
   if (key.id.pool < pools_.size()) pools_[key.id.pool].paused(key, stopped);
+}
+
+void Supervisor::child_wrote(const ChildKey& key, std::string_view line) {
+  if (key.id.pool >= config_.pools.size()) return;  // the proxy's are log lines already
+  output_.add({unix_now(), config_.pools[key.id.pool].name, key.id.slot, key.incarnation, std::string(line)});
+}
+
+void Supervisor::emit(const char* name, boost::json::object data) { events_.add({unix_now(), name, "", 0, 0, std::move(data)}); }
+
+/// The board has one list of all pools' killers.
+void Supervisor::write_blocked() {
+  std::vector<board::SupervisorBoard::Blocked> list;
+  for (const PoolRunner& pool : pools_) {
+    for (const Killer& each : pool.blocked()) {
+      list.push_back({each.fingerprint, static_cast<std::uint64_t>(std::chrono::nanoseconds(each.until.time_since_epoch()).count())});
+    }
+  }
+  boards_->write_blocked(list);
+}
+
+void Supervisor::doorbell_rung() {
+  if (phase_ != Phase::serving) return;
+  for (PoolRunner& pool : pools_) pool.rung(base::Clock::now());
 }
 
 /// Called by whatever may have changed what comes next; the work is done once, at the loop's next turn.
@@ -219,9 +274,11 @@ void Supervisor::control_turn() {
   for (PoolRunner& pool : pools_) {
     if (pool.poll_every()) pool.poll();
     if (const auto at = pool.next_tick(); at && *at <= began) pool.tick(began);
+    if (const auto at = pool.next_look(); at && *at <= began) pool.look(began);
   }
   const bool rows_rest = boards_->sweep();
   planning_ = false;
+  orders_.look();
   check_ready();
   if (phase_ == Phase::stopping_workers && all_stopped()) stop_proxy();
   if (phase_ == Phase::stopped) return;
@@ -233,6 +290,7 @@ void Supervisor::control_turn() {
   };
   for (PoolRunner& pool : pools_) {
     if (const auto at = pool.next_tick()) consider(*at);
+    if (const auto at = pool.next_look()) consider(*at);
     if (const auto every = pool.poll_every()) consider(now + *every);
   }
   if (rows_rest) consider(now + kRowPoll);
@@ -249,15 +307,18 @@ void Supervisor::second_turn() {
   beat_ = now;
   boards_->beat(now);
   proxy_->check(now);
-  for (PoolRunner& pool : pools_) pool.sample(now);
+  hand_out_traffic(now);
+  for (PoolRunner& pool : pools_) pool.second(now);
   check_ready();
   const bool given_up = phase_ == Phase::serving && std::ranges::all_of(pools_, [](const PoolRunner& pool) { return pool.given_up(); });
   if (given_up) {
     base::log::error(kSubject, "every pool has failed and is given up (restart.give_up): stopping");
     exit_code_ = 1;
+    stop_why_ = "every pool is given up";
     request_stop(false);
   }
   if (phase_ == Phase::stopped) return;
+  plan();  // what was seen may have to be looked at sooner than in a second
   observe(turns_, base::Clock::now() - now);
   second_.expires_after(kSecond);
   second_.async_wait([this](const boost::system::error_code& code) {
@@ -265,52 +326,26 @@ void Supervisor::second_turn() {
   });
 }
 
+void Supervisor::hand_out_traffic(base::TimePoint now) {
+  const bool turn = seconds_++ % kTrafficEvery == 0;
+  if (!turn && std::ranges::none_of(pools_, [](const PoolRunner& pool) { return pool.scales_by_itself(); })) return;
+  const board::Totals totals = boards_->traffic();
+  for (std::size_t i = 0; i < pools_.size(); ++i) pools_[i].take_traffic(totals.pools[i], now);
+}
+
 bool Supervisor::ready() const {
-  return phase_ == Phase::serving && proxy_ && proxy_->ready() &&
-         std::ranges::all_of(pools_, [](const PoolRunner& pool) { return pool.any_eligible(); });
+  return phase_ == Phase::serving && proxy_ && proxy_->ready() && std::ranges::all_of(pools_, [](const PoolRunner& pool) { return pool.serves(); });
 }
 
 void Supervisor::check_ready() {
   if (was_ready_ || !ready()) return;
   was_ready_ = true;
+  emit("clusterReady");
   if (hooks_.first_ready) hooks_.first_ready();
 }
 
 bool Supervisor::all_stopped() const {
   return std::ranges::all_of(pools_, [](const PoolRunner& pool) { return pool.stopped(); });
-}
-
-ClusterStatus Supervisor::status() const {
-  ClusterStatus out;
-  out.supervisor = ::getpid();
-  out.pid = options_.init != 0 ? options_.init : out.supervisor;
-  const base::TimePoint now = base::Clock::now();
-  out.uptime_seconds = std::chrono::duration<double>(now - started_).count();
-  out.start_time = start_time_;
-  out.stopping = phase_ > Phase::serving;
-  out.ready = ready();
-  out.supervisor_beat_age_seconds = std::chrono::duration<double>(now - beat_).count();
-  out.admin_address = admin_address_;
-  out.listeners = listener_names_;
-  out.supervisor_turn = turns_;
-  if (!boards_ || !services_ || !proxy_) return out;
-  out.created = services_->created;
-  out.died = services_->died;
-  out.health_checks = services_->health_checks;
-  out.proxy_restarts = proxy_->restarts();
-  out.proxies.push_back(proxy_->status());
-  for (std::uint32_t i = 0; i < out.listeners.size(); ++i) out.listeners[i].connections = boards_->client_connections(i);
-  for (const PoolRunner& pool : pools_) {
-    out.restarted += pool.restarted();
-    out.pools.push_back(pool.status());
-    if (pool.owner_unknowable()) {
-      out.degraded.push_back("pool " + out.pools.back().name +
-                             ": the owner of a worker's listening socket can't be read (/proc/PID/fd); "
-                             "a stranger on its port would not be noticed");
-    }
-  }
-  out.traffic = boards_->traffic();
-  return out;
 }
 
 }  // namespace drover::backends

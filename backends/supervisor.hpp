@@ -1,15 +1,23 @@
 // Role: the supervisor's glue: listening sockets, the proxy, the pools, signals, sampling and the order of start and stop.
 //       What is decided is decided in pool_control.hpp; this carries time and events to it.
+//       In parts: supervisor.cpp (start, turns), supervisor_orders.cpp, supervisor_status.cpp, supervisor_stop.cpp (signals, stop).
 // Thread: one, the deciding one, that runs `io`. No signal that it reads may be unblocked in any thread: make it (or run under
 //         init, which blocks them) before the log or any other thread is started. Ownership: owns all it makes; borrows `io`.
 #pragma once
 
 #include "backends/board_writer.hpp"
 #include "backends/endpoint.hpp"
+#include "backends/events.hpp"
+#include "backends/limits.hpp"
+#include "backends/obituary.hpp"
+#include "backends/order_tracker.hpp"
+#include "backends/orders.hpp"
 #include "backends/pool_runner.hpp"
 #include "backends/ports.hpp"
 #include "backends/process_host.hpp"
 #include "backends/proxy_keeper.hpp"
+#include "backends/pss.hpp"
+#include "backends/services.hpp"
 #include "backends/status.hpp"
 #include "backends/worker_launch.hpp"
 #include "base/result.hpp"
@@ -26,6 +34,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace drover::backends {
@@ -53,6 +62,16 @@ class Supervisor {
   std::optional<base::UniqueFd> take_admin_socket();
 
   ClusterStatus status() const;
+  const config::Config& config() const { return config_; }
+  EventJournal& events() { return events_; }
+  OutputJournal& output() { return output_; }
+  const Obituaries& obituaries() const { return obituaries_; }
+
+  /// Begins what the operator asks for; `watcher` hears of each step, at last with `done`, and is not called before order() returns.
+  /// Error: unknown target (ENOENT; the message names the known ones), not possible now (EBUSY), out of range (EINVAL): nothing changes.
+  base::Result<OrderId> order(const Order& order, OrderWatcher watcher);
+  /// The watcher is gone; what was begun goes on.
+  void forget(OrderId id);
   /// Graceful; `forced`: everything is killed now.
   void request_stop(bool forced);
   /// One signal as the loop reads it (public so that a test can send one without a process of its own).
@@ -80,14 +99,29 @@ class Supervisor {
   void wait_init();
   void child_exited(const ChildKey& key, ExitStatus status);
   void child_stopped(const ChildKey& key, bool stopped);
+  void child_dying(const ChildKey& key, base::TimePoint learnt);
+  void child_wrote(const ChildKey& key, std::string_view line);
+  void write_blocked();
+  void doorbell_rung();
+  void emit(const char* name, boost::json::object data = {});
 
   void plan();  ///< sets the control timer to whatever comes next
   void control_turn();
   void second_turn();
   void check_ready();
+  void hand_out_traffic(base::TimePoint now);
   bool ready() const;
   bool all_stopped() const;
 
+  base::Result<std::uint32_t> find_target(const Target& target) const;
+  std::string known_targets() const;
+  base::Result<void> obey(const Order& order, PoolRunner& pool);
+  base::Result<void> restart_pool(PoolRunner& pool);
+  base::Result<void> restart_worker(PoolRunner& pool, std::uint32_t slot);
+  base::Result<void> scale_pool(PoolRunner& pool, std::uint32_t count);
+  void scale_by_signal(int number);
+
+  void begin_stop();
   void drained();
   void stop_workers();
   void stop_proxy();
@@ -107,6 +141,7 @@ class Supervisor {
   Descriptor init_;
   std::optional<BoardWriter> boards_;
   std::optional<RuntimeDir> runtime_dir_;
+  std::optional<Cgroups> cgroups_;
   std::vector<Listening> listeners_;
   std::vector<ListenerStatus> listener_names_;
   std::optional<Listening> admin_;
@@ -115,21 +150,27 @@ class Supervisor {
   ProcessHost host_;
   Ports ports_;
   std::optional<Services> services_;
+  PssReader pss_;
   std::deque<PoolRunner> pools_;
+  OrderTracker orders_{pools_};
   std::optional<ProxyKeeper> proxy_;
 
   Timer control_;
   Timer second_;
-  Timer stop_timer_;  ///< of the present phase of the stop
-  std::optional<base::TimePoint> planned_;
-  bool planning_ = false;  ///< a plan() is queued in the loop
+  Timer stop_timer_;           ///< of the present phase of the stop
+  bool planning_ = false;      ///< a plan() is queued in the loop
+  std::uint64_t seconds_ = 0;  ///< turns of the second's timer
   bool was_ready_ = false;
   bool forced_ = false;
   int exit_code_ = 0;
   std::optional<StopSignal> first_stop_;
   std::optional<base::TimePoint> stop_by_;
+  std::string stop_why_;
   base::TimePoint beat_;
   board::HistogramTotals turns_;
+  EventJournal events_{kEventsKept, kEventBytesKept};
+  OutputJournal output_{kLinesKept, kLineBytesKept};
+  Obituaries obituaries_;
 };
 
 }  // namespace drover::backends

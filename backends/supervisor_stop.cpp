@@ -53,9 +53,12 @@ void Supervisor::on_signal(const signalfd_siginfo& info) {
       break;
     case SIGINT:
     case SIGQUIT: stop_signal(info); break;
+    case SIGTTIN:
+    case SIGTTOU: scale_by_signal(number); break;
     case SIGHUP:
       if (from_terminal) {
         base::log::info(kSubject, "the terminal has gone: stopping");
+        stop_why_ = "the terminal has gone";
         request_stop(false);
         break;
       }
@@ -72,6 +75,7 @@ void Supervisor::stop_signal(const signalfd_siginfo& info) {
   const bool again = first_stop_ && number != SIGQUIT;
   if (!first_stop_) first_stop_ = StopSignal{number, now};
   base::log::info(kSubject, "{}: {}", ::sigabbrev_np(number), again ? "stopping at once" : "stopping; once more to stop at once");
+  if (stop_why_.empty()) stop_why_ = std::string("signal ") + ::sigabbrev_np(number);
   request_stop(again);
 }
 
@@ -108,6 +112,7 @@ void Supervisor::request_stop(bool forced) {
   }
   if (phase_ != Phase::serving) return;
   phase_ = Phase::draining;
+  begin_stop();
   stop_by_ = base::Clock::now() + config_.cluster.shutdown;
   listeners_.clear();
   base::Millis longest{0};
@@ -118,6 +123,14 @@ void Supervisor::request_stop(bool forced) {
     if (!code) drained();
   });
   proxy_->drain(longest);
+}
+
+/// Once, whichever way the stop begins: from here on nothing that was ordered comes about.
+void Supervisor::begin_stop() {
+  if (services_->stopping) return;
+  services_->stopping = true;
+  emit("clusterStopping", {{"why", stop_why_.empty() ? "asked to" : stop_why_}});
+  orders_.cluster_stops();
 }
 
 void Supervisor::drained() {
@@ -152,6 +165,7 @@ void Supervisor::force() {
   if (forced_ || phase_ == Phase::stopped) return;
   forced_ = true;
   exit_code_ = 1;
+  begin_stop();
   listeners_.clear();
   phase_ = Phase::stopping_workers;
   stop_timer_.expires_after(kKillTime);
@@ -177,6 +191,7 @@ void Supervisor::finish() {
   signals_.cancel(ignored);
   init_.cancel(ignored);
   base::log::info(kSubject, "stopped");
+  orders_.stopped(exit_code_);
   if (hooks_.stopped) hooks_.stopped(exit_code_);
 }
 

@@ -1,5 +1,7 @@
 #include "backends/worker_launch.hpp"
 
+#include "base/log.hpp"
+#include "config/env_file.hpp"
 #include "config/expand.hpp"
 
 #include <dirent.h>
@@ -12,6 +14,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <functional>
 #include <string_view>
 #include <utility>
 
@@ -20,6 +23,8 @@ namespace drover::backends {
 namespace {
 
 constexpr const char* kHost = "127.0.0.1";
+constexpr const char* kNotifyFolder = "/.notify";  // no pool has such a name
+constexpr std::size_t kMaxNotifyName = 32;         // bytes of a pool's name in a notify socket's path
 /// Ours, or said anew for each worker.
 bool inherited(std::string_view name) {
   return std::ranges::find(config::kWithheldNames, name) == config::kWithheldNames.end() && name != "PORT" && name != "HOST" && name != "SOCKET";
@@ -30,6 +35,19 @@ std::string_view name_of(std::string_view entry) { return entry.substr(0, entry.
 void set(std::vector<std::string>& env, const std::string& name, const std::string& value) {
   std::erase_if(env, [&](const std::string& entry) { return name_of(entry) == name; });
   env.push_back(name + "=" + value);
+}
+
+/// What ${…} means for one worker.
+config::Lookup lookup_in(const std::vector<std::string>& env, const std::string& slot, const WorkerEndpoint& endpoint) {
+  return [&](std::string_view name) -> std::optional<std::string> {
+    if (name == "WORKER") return slot;
+    if (name == "PORT" && endpoint.port != 0) return std::to_string(endpoint.port);
+    if (name == "HOST" && endpoint.port != 0) return kHost;
+    if (name == "SOCKET" && !endpoint.socket_path.empty()) return endpoint.socket_path;
+    const auto found = std::ranges::find(env, name, [](const std::string& entry) { return name_of(entry); });
+    if (found == env.end()) return std::nullopt;
+    return found->substr(name.size() + 1);
+  };
 }
 
 /// The names a program run by another user looks itself up by; drover's own would lead it into root's home.
@@ -59,8 +77,13 @@ std::vector<std::string> base_environment() {
   return out;
 }
 
-base::Result<WorkerLaunch> WorkerLaunch::create(const config::Pool& pool, std::vector<std::string> base_env, int own_executable, bool is_root) {
+base::Result<WorkerLaunch> WorkerLaunch::create(const config::Pool& pool, std::vector<std::string> base_env, int own_executable, bool is_root,
+                                                Cgroups* cgroups) {
   WorkerLaunch out(pool);
+  out.cgroups_ = cgroups != nullptr && cgroups->available() ? cgroups : nullptr;
+  auto limits = child_limits(pool, false);
+  if (!limits) return limits.error();
+  out.limits_ = *limits;
   out.base_env_ = std::move(base_env);
   out.own_executable_ = own_executable;
   if (pool.user.empty()) return out;
@@ -74,30 +97,48 @@ base::Result<WorkerLaunch> WorkerLaunch::create(const config::Pool& pool, std::v
   return out;
 }
 
+/// Later ones go before earlier ones: drover's own environment, env_file, env, what drover itself says.
+base::Result<void> WorkerLaunch::set_environment(std::vector<std::string>& env, const std::string& slot, const WorkerEndpoint& endpoint) const {
+  if (!pool_->env_file.empty()) {
+    const auto given = config::read_env_file(pool_->env_file);
+    if (!given) return base::Error{"pool " + pool_->name + ": env_file: " + given.error().message, given.error().code};
+    for (const auto& [name, value] : *given) {
+      if (std::ranges::find(config::kWithheldNames, name) == config::kWithheldNames.end()) set(env, name, value);
+    }
+  }
+  std::vector<std::pair<std::string, std::string>> own;
+  for (const auto& [name, text] : pool_->env) {
+    auto value = config::expand(text, lookup_in(env, slot, endpoint));
+    if (!value) return base::Error{"pool " + pool_->name + ": env " + name + ": " + value.error().message, value.error().code};
+    own.emplace_back(name, std::move(*value));
+  }
+  for (const auto& [name, value] : own) set(env, name, value);
+  return {};
+}
+
+/// A cgroup that can't be made after all costs the worker nothing but what only a cgroup gives.
+ChildLimits WorkerLaunch::limits_of(const ChildKey& key) const {
+  ChildLimits out = limits_;
+  if (cgroups_ == nullptr) return out;
+  const auto joined = cgroups_->join_fd(pool_->name, key.id.slot, key.incarnation, pool_->limits.memory);
+  if (!joined) {
+    base::log::warn(pool_->name + "." + std::to_string(key.id.slot), "started without a cgroup: {}", joined.error().message);
+    return out;
+  }
+  out.cgroup = *joined;
+  out.address_space.reset();
+  return out;
+}
+
 base::Result<LaunchSpec> WorkerLaunch::spec(const ChildKey& key, const WorkerEndpoint& endpoint) const {
   const std::string slot = std::to_string(key.id.slot);
   LaunchSpec out;
   out.key = key;
   out.subject = pool_->name + "." + slot;
   out.env = base_env_;
-  const config::Lookup lookup = [&](std::string_view name) -> std::optional<std::string> {
-    if (name == "WORKER") return slot;
-    if (name == "PORT" && endpoint.port != 0) return std::to_string(endpoint.port);
-    if (name == "HOST" && endpoint.port != 0) return kHost;
-    if (name == "SOCKET" && !endpoint.socket_path.empty()) return endpoint.socket_path;
-    const auto found = std::ranges::find(out.env, name, [](const std::string& entry) { return name_of(entry); });
-    if (found == out.env.end()) return std::nullopt;
-    return found->substr(name.size() + 1);
-  };
-  std::vector<std::pair<std::string, std::string>> own;
-  for (const auto& [name, text] : pool_->env) {
-    auto value = config::expand(text, lookup);
-    if (!value) return base::Error{"pool " + pool_->name + ": env " + name + ": " + value.error().message, value.error().code};
-    own.emplace_back(name, std::move(*value));
-  }
-  for (const auto& [name, value] : own) set(out.env, name, value);
+  if (auto done = set_environment(out.env, slot, endpoint); !done) return done.error();
   for (const std::string& text : pool_->command) {
-    auto value = config::expand(text, lookup);
+    auto value = config::expand(text, lookup_in(out.env, slot, endpoint));
     if (!value) return base::Error{"pool " + pool_->name + ": command: " + value.error().message, value.error().code};
     out.argv.push_back(std::move(*value));
   }
@@ -110,9 +151,11 @@ base::Result<LaunchSpec> WorkerLaunch::spec(const ChildKey& key, const WorkerEnd
   set(out.env, "DROVER_POOL", pool_->name);
   set(out.env, "DROVER_WORKER", slot);
   set(out.env, "DROVER_INCARNATION", std::to_string(key.incarnation));
+  if (!endpoint.notify_path.empty()) set(out.env, "NOTIFY_SOCKET", endpoint.notify_path);
   if (!out.argv.empty() && out.argv.front() == "drover") out.executable = own_executable_;
   out.dir = pool_->dir;
   out.umask = pool_->umask;
+  out.limits = limits_of(key);
   out.user = user_;
   return out;
 }
@@ -126,22 +169,24 @@ base::Result<RuntimeDir> RuntimeDir::create(std::optional<gid_t> proxy_group) {
   out.path_ = path;
   out.proxy_group_ = proxy_group;
   if (proxy_group && ::chmod(path.c_str(), 0711) != 0) return base::system_error("can't set the mode of the runtime folder " + path, errno);
+  if (auto made = make_dir(path + kNotifyFolder, proxy_group ? 0711 : 0700); !made) return made.error();
+  out.folders_.push_back(path + kNotifyFolder);
   return out;
 }
 
 RuntimeDir::RuntimeDir(RuntimeDir&& other) noexcept
-    : path_(std::exchange(other.path_, {})), proxy_group_(other.proxy_group_), pools_(std::move(other.pools_)) {}
+    : path_(std::exchange(other.path_, {})), proxy_group_(other.proxy_group_), folders_(std::move(other.folders_)) {}
 
 RuntimeDir::~RuntimeDir() {
   if (path_.empty()) return;
-  for (const std::string& pool : pools_) {
-    if (DIR* dir = ::opendir(pool.c_str())) {
+  for (const std::string& folder : folders_) {
+    if (DIR* dir = ::opendir(folder.c_str())) {
       while (const dirent* entry = ::readdir(dir)) {
         if (entry->d_name[0] != '.') ::unlinkat(::dirfd(dir), entry->d_name, 0);
       }
       ::closedir(dir);
     }
-    ::rmdir(pool.c_str());
+    ::rmdir(folder.c_str());
   }
   ::rmdir(path_.c_str());
 }
@@ -149,7 +194,7 @@ RuntimeDir::~RuntimeDir() {
 base::Result<void> RuntimeDir::add_pool(const config::Pool& pool, const std::optional<Credentials>& user) {
   const std::string path = path_ + "/" + pool.name;
   if (auto made = make_dir(path, proxy_group_ ? 0710 : 0700); !made) return made.error();
-  pools_.push_back(path);
+  folders_.push_back(path);
   if (!proxy_group_) return {};
   if (::chown(path.c_str(), user ? user->uid : ::geteuid(), *proxy_group_) != 0) {
     return base::system_error("can't give the runtime folder " + path + " to the pool's user", errno);
@@ -159,6 +204,12 @@ base::Result<void> RuntimeDir::add_pool(const config::Pool& pool, const std::opt
 
 std::string RuntimeDir::socket_path(const config::Pool& pool, std::uint32_t slot, base::Incarnation incarnation) const {
   return path_ + "/" + pool.name + "/" + std::to_string(slot) + "." + std::to_string(incarnation) + ".sock";
+}
+
+std::string RuntimeDir::notify_path(const config::Pool& pool, std::uint32_t slot, base::Incarnation incarnation) const {
+  std::string name = pool.name;
+  if (name.size() > kMaxNotifyName) name = std::to_string(std::hash<std::string>{}(pool.name));
+  return path_ + kNotifyFolder + "/" + name + "." + std::to_string(slot) + "." + std::to_string(incarnation);
 }
 
 base::Result<void> RuntimeDir::share_socket(const std::string& path) const {

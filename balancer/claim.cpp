@@ -22,25 +22,37 @@ bool contains(const Avoid& avoid, std::uint32_t row, base::Incarnation incarnati
 Claimer::Claimer(const board::SupervisorBoard& supervisor, const board::ProxyBoard& proxy, std::uint32_t pool, const Strategy& strategy,
                  std::uint64_t seed)
     : supervisor_(supervisor), proxy_(proxy), pool_(pool), strategy_(strategy), rng_(seed), notes_(proxy.shape().pools[pool].count) {
-  candidates_.reserve(notes_.size());
+  for (auto* list : {&candidates_, &spared_, &unwilling_}) list->reserve(notes_.size());
 }
 
 void Claimer::collect(const Avoid& avoid) {
-  candidates_.clear();
+  for (auto* list : {&candidates_, &spared_, &unwilling_}) list->clear();
   const board::PoolRows rows = proxy_.shape().pools[pool_];
-  for (std::uint32_t index = 0; index < rows.count; ++index) {
+  const std::uint32_t used = std::min(supervisor_.rows_used(pool_), rows.count);
+  for (std::uint32_t index = 0; index < used; ++index) {
     const std::uint32_t row = rows.first + index;
     const board::GateView gate = proxy_.gate(row).view();
     if (gate.closed || contains(avoid, row, gate.incarnation)) continue;
-    candidates_.push_back({.row = row,
-                           .index = index,
-                           .slot = supervisor_.slot(row),
-                           .incarnation = gate.incarnation,
-                           .in_flight = gate.count,
-                           .memory_bytes = supervisor_.memory(row),
-                           .load_epoch = supervisor_.load_epoch(row),
-                           .claims = proxy_.row(row).claims.load(std::memory_order_relaxed)});
+    const std::uint32_t share = supervisor_.share(row);
+    const bool whole = share >= board::SupervisorBoard::kFullShare;
+    auto& list = whole ? candidates_ : share == 0 ? unwilling_ : rng_.below(board::SupervisorBoard::kFullShare) < share ? candidates_ : spared_;
+    list.push_back({.row = row,
+                    .index = index,
+                    .slot = supervisor_.slot(row),
+                    .incarnation = gate.incarnation,
+                    .in_flight = gate.count,
+                    .memory_bytes = supervisor_.memory(row),
+                    .load_epoch = supervisor_.load_epoch(row),
+                    .claims = proxy_.row(row).claims.load(std::memory_order_relaxed),
+                    .share = share == 0 ? board::SupervisorBoard::kFullShare : share});  // among their like the unwilling are equals
   }
+  if (candidates_.empty() && !fall_back()) candidates_.swap(unwilling_);
+}
+
+/// Those that chance had left out, once nobody else is left to be asked.
+bool Claimer::fall_back() {
+  candidates_.swap(spared_);
+  return !candidates_.empty();
 }
 
 std::size_t Claimer::take_turn() {
@@ -59,7 +71,7 @@ ClaimResult Claimer::claim(const Avoid& avoid, Admit admit, void* context) {
   for (int looks = 0; looks < kLooks; ++looks) {
     bool full = false;
     collect(avoid);
-    while (!candidates_.empty()) {
+    while (!candidates_.empty() || fall_back()) {
       const std::size_t proposed = take_turn();
       const Candidate& candidate = candidates_[proposed];
       const Lease lease{candidate.row, candidate.slot, candidate.incarnation};

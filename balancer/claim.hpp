@@ -36,6 +36,8 @@ struct Avoid {
   std::span<const Lease> leases;
 };
 
+/// A worker whose share is below 100 % is left out by chance, so that it is served as often as it wants; it is used all the same when the
+/// others are full or there is none. One of 0 % is used only when no other may be.
 class Claimer {
  public:
   /// `admit` asks for more than the gate (a connection permit when `concurrency` bounds them): called inside the gate;
@@ -52,6 +54,7 @@ class Claimer {
 
  private:
   void collect(const Avoid& avoid);
+  bool fall_back();
   std::size_t take_turn();
 
   const board::SupervisorBoard& supervisor_;
@@ -59,7 +62,10 @@ class Claimer {
   std::uint32_t pool_;
   const Strategy& strategy_;
   base::Rng rng_;
-  std::vector<Candidate> candidates_;  ///< reserved once for all rows of the pool
+  // Reserved once for all rows of the pool.
+  std::vector<Candidate> candidates_;
+  std::vector<Candidate> spared_;     ///< left out by chance
+  std::vector<Candidate> unwilling_;  ///< of 0 %
   std::vector<LoadNote> notes_;
 };
 

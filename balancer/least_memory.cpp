@@ -1,6 +1,7 @@
 // least-memory: smallest score, where score = last figure + claims since it × mean growth per claim; those within 10 % of the smallest take
 // turns. Figures are up to a second old, so without damping all load would go to one worker until the next: no worker gets more than
-// twice its even share (plus one claim per thread) within one figure's age.
+// twice its even share (plus one claim per thread) within one figure's age; one that wants less than its even part gets no more than it
+// wants, however small it is: served less, it would be the smallest for ever.
 #include "balancer/turn.hpp"
 
 #include <algorithm>
@@ -68,8 +69,11 @@ double score(const Candidate& candidate, const LoadNote& note, const PoolFacts& 
   return memory + static_cast<double>(since) * (note.growth_known ? note.growth_per_claim : facts.growth);
 }
 
-/// How far beyond its limit one more claim would bring it; 0 or less: within.
-double excess(const LoadNote& note, double even_share) { return note.used + 1 - std::max(1.0, kShareLimit * (note.share + even_share)); }
+/// How far beyond its limit one more claim would bring it; 0 or less: within. Shares grow only while it is a candidate.
+double excess(const Candidate& candidate, const LoadNote& note, double even_share) {
+  const double times = candidate.share < 100 ? 1 : kShareLimit;
+  return note.used + 1 - std::max(1.0, times * (note.share + even_share));
+}
 
 }  // namespace
 
@@ -78,11 +82,12 @@ std::size_t propose_least_memory(std::span<const Candidate> candidates, Turn& tu
   const double even_share = 1.0 / static_cast<double>(candidates.size());
   constexpr double kRounding = 1e-6;  // sums of shares
   // Figures of different age can leave everybody beyond the limit by a fraction: then those least beyond it.
-  double limit = excess(turn.notes[candidates[0].index], even_share);
-  for (const Candidate& candidate : candidates) limit = std::min(limit, excess(turn.notes[candidate.index], even_share));
+  const auto beyond = [&](const Candidate& candidate) { return excess(candidate, turn.notes[candidate.index], even_share); };
+  double limit = beyond(candidates[0]);
+  for (const Candidate& candidate : candidates) limit = std::min(limit, beyond(candidate));
   limit = std::max(limit, 0.0) + kRounding;
 
-  const auto within = [&](std::size_t i) { return excess(turn.notes[candidates[i].index], even_share) <= limit; };
+  const auto within = [&](std::size_t i) { return beyond(candidates[i]) <= limit; };
   const auto score_of = [&](std::size_t i) { return score(candidates[i], turn.notes[candidates[i].index], facts); };
   double smallest = -1;
   for (std::size_t i = 0; i < candidates.size(); ++i) {

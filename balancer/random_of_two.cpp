@@ -9,7 +9,7 @@ std::size_t propose_random_of_two(std::span<const Candidate> candidates, Turn& t
   const std::size_t one = turn.rng->below(candidates.size());
   std::size_t other = turn.rng->below(candidates.size() - 1);
   if (other >= one) ++other;
-  return candidates[other].in_flight < candidates[one].in_flight ? other : one;
+  return candidates[other].load() < candidates[one].load() ? other : one;
 }
 
 }  // namespace drover::balancer

@@ -66,7 +66,7 @@ bool covers(std::string_view prefix, std::string_view path) {
 Routes::Routes(const config::Config& config) {
   entries_.reserve(config.routes.size() + 1);
   for (const config::Route& route : config.routes) {
-    Entry entry{HostKind::exact, {}, route.path, route.pool};
+    Entry entry{HostKind::exact, {}, route.path, {route.pool, static_cast<std::uint32_t>(entries_.size())}};
     if (route.host.empty() || route.host == "*") {
       entry.kind = HostKind::any;
     } else if (route.host.starts_with("*.")) {
@@ -79,13 +79,13 @@ Routes::Routes(const config::Config& config) {
     entries_.push_back(std::move(entry));
   }
   // One pool and no route given: everything goes to it.
-  if (entries_.empty() && config.pools.size() == 1) entries_.push_back({HostKind::any, {}, "/", 0});
+  if (entries_.empty() && config.pools.size() == 1) entries_.push_back({HostKind::any, {}, "/", {}});
   std::stable_sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
     return std::tuple(a.kind, b.host.size(), b.path.size()) < std::tuple(b.kind, a.host.size(), a.path.size());
   });
 }
 
-std::optional<std::uint32_t> Routes::match(std::string_view host, std::string_view path) const {
+std::optional<Routes::Match> Routes::match(std::string_view host, std::string_view path) const {
   const HostName name(host);
   const std::string_view given = name.text();
   for (const Entry& entry : entries_) {
@@ -93,7 +93,7 @@ std::optional<std::uint32_t> Routes::match(std::string_view host, std::string_vi
     const bool host_fits =
         entry.kind == HostKind::any || (entry.kind == HostKind::exact && equal_but_case(given, entry.host)) ||
         (entry.kind == HostKind::suffix && given.size() > length && equal_but_case(given.substr(given.size() - length), entry.host));
-    if (host_fits && covers(entry.path, path)) return entry.pool;
+    if (host_fits && covers(entry.path, path)) return entry.match;
   }
   return std::nullopt;
 }

@@ -21,9 +21,12 @@ struct Candidate {
   std::uint64_t memory_bytes = 0;  ///< 0: unknown
   std::uint32_t load_epoch = 0;    ///< grows with each new memory figure
   std::uint64_t claims = 0;        ///< claims of this incarnation so far
+  std::uint32_t share = 100;       ///< percent of its even part; already thinned out by chance, see Claimer
 
   /// Its place in the rotation: by slot, then row.
   std::uint64_t key() const { return (static_cast<std::uint64_t>(slot) << 32U) | row; }
+  /// Exchanges now, as they weigh for one that wants less than its even part: at half a share each counts twice.
+  std::uint64_t load() const { return share >= 100 ? in_flight : std::uint64_t{in_flight} * 100 / (share > 0 ? share : 1); }
 };
 
 /// least-memory's note on a row, one thread's own: what it saw at the last figure, to estimate growth per claim and to damp.

@@ -20,6 +20,7 @@ void add(const PoolTally& from, PoolTotals& to) {
   add(from.client_disconnects, to.client_disconnects);
   add(from.queue_rejected, to.queue_rejected);
   to.truncated += from.truncated.get();
+  to.blocked += from.blocked.get();
   add(from.duration, to.duration);
   add(from.queue_wait, to.queue_wait);
 }

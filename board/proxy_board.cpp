@@ -21,6 +21,7 @@ constexpr std::size_t round_up(std::size_t bytes) { return (bytes + kLine - 1) /
 
 ProxyBoard::Layout ProxyBoard::Layout::of(const Shape& shape) {
   static_assert(sizeof(ProxyRow) == kLine && sizeof(PoolCell) == kLine && sizeof(ThreadTally) % kLine == 0 && sizeof(PoolTally) % kLine == 0);
+  static_assert(sizeof(FlightTable) % kLine == 0 && sizeof(Sketch) % kLine == 0);
   const std::size_t pool_count = shape.pools.size();
   const std::size_t thread_count = shape.threads;
   Layout out{};
@@ -28,7 +29,9 @@ ProxyBoard::Layout ProxyBoard::Layout::of(const Shape& shape) {
   out.pools = out.rows + shape.rows * sizeof(ProxyRow);
   out.threads = out.pools + pool_count * sizeof(PoolCell);
   out.tallies = out.threads + thread_count * sizeof(ThreadTally);
-  out.clients = out.tallies + thread_count * pool_count * sizeof(PoolTally);
+  out.flights = out.tallies + thread_count * pool_count * sizeof(PoolTally);
+  out.sketches = out.flights + thread_count * sizeof(FlightTable);
+  out.clients = out.sketches + thread_count * sizeof(Sketch);
   out.clients_per_thread = round_up(shape.listeners * sizeof(Count)) / sizeof(Count);
   out.total = out.clients + thread_count * out.clients_per_thread * sizeof(Count);
   return out;
@@ -81,6 +84,16 @@ ThreadTally& ProxyBoard::thread(std::uint32_t index) const {
 PoolTally& ProxyBoard::tally(std::uint32_t thread, std::uint32_t pool) const {
   assert(thread < shape_.threads && pool < shape_.pools.size());
   return at<PoolTally>(layout_.tallies, thread * shape_.pools.size() + pool);
+}
+
+FlightTable& ProxyBoard::flights(std::uint32_t thread) const {
+  assert(thread < shape_.threads);
+  return at<FlightTable>(layout_.flights, thread);
+}
+
+Sketch& ProxyBoard::sketch(std::uint32_t thread) const {
+  assert(thread < shape_.threads);
+  return at<Sketch>(layout_.sketches, thread);
 }
 
 Count& ProxyBoard::client_connections(std::uint32_t thread, std::uint32_t listener) const {

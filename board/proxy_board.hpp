@@ -6,6 +6,7 @@
 
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
+#include "board/flights.hpp"
 #include "board/gate.hpp"
 #include "board/mapping.hpp"
 #include "board/shape.hpp"
@@ -21,11 +22,17 @@ namespace drover::board {
 
 /// One row: a cache line of its own.
 struct alignas(64) ProxyRow {
-  GateWord gate{Gate::kClosed};               ///< see Gate
-  std::atomic<std::uint32_t> connections{0};  ///< open connections to this row's worker, busy or idle; proxy threads
-  std::atomic<std::uint32_t> errors{0};       ///< exchanges this worker broke (refused, reset, bad framing, timeout); proxy threads
-  std::atomic<std::uint64_t> claims{0};       ///< successful claims of this incarnation; proxy threads; zeroed by the supervisor before open
+  GateWord gate{Gate::kClosed};                ///< see Gate
+  std::atomic<std::uint32_t> connections{0};   ///< open connections to this row's worker, busy or idle; proxy threads
+  std::atomic<std::uint32_t> errors{0};        ///< exchanges this worker broke (refused, reset, bad framing, timeout); proxy threads
+  std::atomic<std::uint64_t> claims{0};        ///< successful claims of this incarnation; proxy threads; zeroed by the supervisor before open
+  std::atomic<std::uint64_t> moved_ns{0};      ///< steady clock of the last byte that came from this worker; proxy threads
+  std::atomic<std::uint32_t> refused{0};       ///< of `errors`: connections that were refused or timed out; proxy threads
+  std::atomic<std::uint32_t> gateway{0};       ///< its own answers 502, 503, 504; proxy threads
+  std::atomic<std::uint32_t> streak{0};        ///< errors and gateway answers in a row; any other answer makes it 0; proxy threads
+  std::atomic<std::uint32_t> client_bound{0};  ///< gauge: of those inside, who wait for their client, tunnels and event streams; proxy threads
 };
+static_assert(sizeof(ProxyRow) == 64);
 
 /// Per pool, shared by the proxy's threads.
 struct alignas(64) PoolCell {
@@ -48,13 +55,15 @@ class ProxyBoard {
   PoolCell& pool(std::uint32_t index) const;
   ThreadTally& thread(std::uint32_t index) const;
   PoolTally& tally(std::uint32_t thread, std::uint32_t pool) const;
+  FlightTable& flights(std::uint32_t thread) const;
+  Sketch& sketch(std::uint32_t thread) const;
   /// Gauge per thread and listener: open client connections.
   Count& client_connections(std::uint32_t thread, std::uint32_t listener) const;
 
  private:
   /// Where each part begins, in bytes. Rows come first; a thread's listeners share cache lines with no other thread's.
   struct Layout {
-    std::size_t rows, pools, threads, tallies, clients, clients_per_thread, total;
+    std::size_t rows, pools, threads, tallies, flights, sketches, clients, clients_per_thread, total;
     static Layout of(const Shape& shape);
   };
   ProxyBoard(base::UniqueFd fd, Mapping mapping, const Shape& shape, const Layout& layout);
@@ -78,6 +87,7 @@ struct PoolTotals {
   std::array<std::uint64_t, kStageNames.size()> client_disconnects{};
   std::array<std::uint64_t, kQueueReasonNames.size()> queue_rejected{};
   std::uint64_t truncated = 0;
+  std::uint64_t blocked = 0;
   HistogramTotals duration;
   HistogramTotals queue_wait;
 };

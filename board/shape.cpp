@@ -2,12 +2,12 @@
 
 namespace drover::board {
 
-Shape make_shape(std::span<const std::uint32_t> workers_per_pool, std::uint32_t threads, std::uint32_t listeners) {
+Shape make_shape(std::span<const std::uint32_t> most_workers, std::uint32_t threads, std::uint32_t listeners) {
   Shape shape;
   shape.threads = threads;
   shape.listeners = listeners;
-  shape.pools.reserve(workers_per_pool.size());
-  for (const std::uint32_t workers : workers_per_pool) {
+  shape.pools.reserve(most_workers.size());
+  for (const std::uint32_t workers : most_workers) {
     const std::uint32_t count = Shape::rows_for(workers);
     shape.pools.push_back({shape.rows, count});
     shape.rows += count;

@@ -10,11 +10,12 @@
 
 namespace drover::board {
 
-inline constexpr std::uint32_t kLayoutVersion = 1;
+inline constexpr std::uint32_t kLayoutVersion = 2;
 inline constexpr std::uint32_t kMaxRowsPerPool = 1024;
 inline constexpr std::uint32_t kDrainReserve = 4;
 /// The largest pool whose every slot has its row, one for its replacement, and the reserve.
 inline constexpr std::uint32_t kMaxWorkersPerPool = (kMaxRowsPerPool - kDrainReserve) / 2;
+inline constexpr std::uint32_t kSlotsAtLeast = 16;  ///< room to grow for the smallest pool
 
 struct PoolRows {
   std::uint32_t first = 0;
@@ -27,14 +28,15 @@ struct Shape {
   std::uint32_t threads = 1;
   std::uint32_t listeners = 1;
 
-  /// Rows of a pool: one for each slot, as many again for their replacements, and a reserve for those that still drain.
-  /// Never above kMaxRowsPerPool: a pool of more than kMaxWorkersPerPool has fewer spare rows, and the config refuses it.
-  static constexpr std::uint32_t rows_for(std::uint32_t workers) {
-    return static_cast<std::uint32_t>(std::min<std::uint64_t>(std::uint64_t{workers} * 2 + kDrainReserve, kMaxRowsPerPool));
+  /// Slots that a pool can be scaled to while it runs, for the most workers its configuration names.
+  static constexpr std::uint32_t slots_for(std::uint32_t workers) {
+    return std::clamp(std::min(workers, kMaxWorkersPerPool) * 2, kSlotsAtLeast, kMaxWorkersPerPool);
   }
+  /// Rows of a pool: one for each slot, as many again for their replacements, and a reserve for those that still drain.
+  static constexpr std::uint32_t rows_for(std::uint32_t workers) { return slots_for(workers) * 2 + kDrainReserve; }
 };
 
-/// Pools in the config's order, their rows one after another.
-Shape make_shape(std::span<const std::uint32_t> workers_per_pool, std::uint32_t threads, std::uint32_t listeners);
+/// Pools in the config's order, their rows one after another. `most_workers`: the most that the configuration names for each.
+Shape make_shape(std::span<const std::uint32_t> most_workers, std::uint32_t threads, std::uint32_t listeners);
 
 }  // namespace drover::board

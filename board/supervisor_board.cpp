@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cerrno>
@@ -40,13 +41,23 @@ void decode(const RowWords& words, WorkerInfo& info) {
 
 /// All words below are written by the supervisor's deciding thread alone.
 struct SupervisorBoard::Header {
+  struct BlockedCell {
+    std::atomic<std::uint64_t> fingerprint;
+    std::atomic<std::uint64_t> until_ns;
+  };
   FirstPage first;
-  std::atomic<std::uint32_t> epoch;
+  // The count is read by each request: it stands with what never changes, far from the beat.
+  std::atomic<std::uint32_t> blocked_count;
+  std::atomic<std::uint32_t> blocked_version;  ///< odd while the list is being rewritten
+  std::array<BlockedCell, kMaxBlocked> blocked;
   std::atomic<std::uint64_t> beat_ns;
+  std::atomic<std::uint32_t> epoch;
 };
 
 struct alignas(64) SupervisorBoard::PoolCell {
   std::atomic<std::uint32_t> expected;
+  std::atomic<std::uint32_t> rows_used;
+  std::atomic<std::uint32_t> asleep;
 };
 
 /// `version` is odd while `words` are being rewritten.
@@ -55,6 +66,7 @@ struct alignas(64) SupervisorBoard::Row {
   std::atomic<std::uint32_t> connection_share;
   std::atomic<std::uint64_t> memory_bytes;
   std::atomic<std::uint32_t> load_epoch;
+  std::atomic<std::uint32_t> share;
   std::array<std::atomic<std::uint64_t>, kRowWords> words;
 };
 
@@ -79,11 +91,15 @@ base::Result<SupervisorBoard> SupervisorBoard::create(const Shape& shape) {
     return base::system_error("seal the supervisor's board against writing (needs Linux 5.1)", errno);
   }
   SupervisorBoard board(std::move(*fd), std::move(*mapping), shape);
-  new (board.mapping_.data()) Header{first_page(kMagic, shape, size), {0}, {0}};
-  for (std::uint32_t i = 0; i < board.pools_; ++i) new (&board.pool_cell(i)) PoolCell{};
+  new (board.mapping_.data()) Header{first_page(kMagic, shape, size), {0}, {0}, {}, {0}, {0}};
+  for (std::uint32_t i = 0; i < board.pools_; ++i) {
+    new (&board.pool_cell(i)) PoolCell{};
+    board.write_rows_used(i, shape.pools[i].count);
+  }
   for (std::uint32_t i = 0; i < board.rows_; ++i) {
     new (&board.row_cell(i)) Row{};
     board.write_connection_share(i, UINT32_MAX);
+    board.write_share(i, kFullShare);
   }
   return board;
 }
@@ -109,8 +125,11 @@ SupervisorBoard::Row& SupervisorBoard::row_cell(std::uint32_t row) const {
 void SupervisorBoard::write_row(std::uint32_t row, const WorkerInfo& info) {
   Row& cell = row_cell(row);
   const RowWords words = encode(info);
-  // A new life must not be judged by the memory of the one that had the row before.
-  if (static_cast<base::Incarnation>(cell.words[0].load(std::memory_order_relaxed)) != info.incarnation) write_load(row, 0);
+  // A new life must not be judged by the memory or the word of the one that had the row before.
+  if (static_cast<base::Incarnation>(cell.words[0].load(std::memory_order_relaxed)) != info.incarnation) {
+    write_load(row, 0);
+    write_share(row, kFullShare);
+  }
   const std::uint32_t version = cell.version.load(std::memory_order_relaxed);
   cell.version.store(version + 1, std::memory_order_relaxed);
   // Each word is released, so that whoever reads a new one also sees the odd version: no fence, which TSan would not know.
@@ -157,6 +176,51 @@ void SupervisorBoard::write_expected(std::uint32_t pool, std::uint32_t workers) 
 }
 
 std::uint32_t SupervisorBoard::expected(std::uint32_t pool) const { return pool_cell(pool).expected.load(std::memory_order_acquire); }
+
+void SupervisorBoard::write_rows_used(std::uint32_t pool, std::uint32_t rows) { pool_cell(pool).rows_used.store(rows, std::memory_order_release); }
+
+std::uint32_t SupervisorBoard::rows_used(std::uint32_t pool) const { return pool_cell(pool).rows_used.load(std::memory_order_acquire); }
+
+void SupervisorBoard::write_asleep(std::uint32_t pool, bool asleep) { pool_cell(pool).asleep.store(asleep ? 1 : 0, std::memory_order_release); }
+
+bool SupervisorBoard::asleep(std::uint32_t pool) const { return pool_cell(pool).asleep.load(std::memory_order_acquire) != 0; }
+
+void SupervisorBoard::write_share(std::uint32_t row, std::uint32_t percent) {
+  row_cell(row).share.store(std::min(percent, kFullShare), std::memory_order_relaxed);
+}
+
+std::uint32_t SupervisorBoard::share(std::uint32_t row) const { return row_cell(row).share.load(std::memory_order_relaxed); }
+
+void SupervisorBoard::write_blocked(std::span<const Blocked> list) {
+  list = list.first(std::min(list.size(), kMaxBlocked));
+  Header& head = header();
+  const std::uint32_t version = head.blocked_version.load(std::memory_order_relaxed);
+  head.blocked_version.store(version + 1, std::memory_order_relaxed);
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    head.blocked[i].fingerprint.store(list[i].fingerprint, std::memory_order_release);
+    head.blocked[i].until_ns.store(list[i].until_ns, std::memory_order_release);
+  }
+  head.blocked_count.store(static_cast<std::uint32_t>(list.size()), std::memory_order_release);
+  head.blocked_version.store(version + 2, std::memory_order_release);
+}
+
+bool SupervisorBoard::any_blocked() const { return header().blocked_count.load(std::memory_order_relaxed) != 0; }
+
+bool SupervisorBoard::blocked(std::uint64_t fingerprint, std::uint64_t now_ns) const {
+  const Header& head = header();
+  for (int tries = 0; tries < kReadTries; ++tries) {
+    const std::uint32_t before = head.blocked_version.load(std::memory_order_acquire);
+    if ((before & 1U) != 0) continue;
+    const std::uint32_t count = std::min<std::uint32_t>(head.blocked_count.load(std::memory_order_acquire), kMaxBlocked);
+    bool found = false;
+    for (std::uint32_t i = 0; i < count && !found; ++i) {
+      const Header::BlockedCell& cell = head.blocked[i];
+      found = cell.fingerprint.load(std::memory_order_acquire) == fingerprint && now_ns < cell.until_ns.load(std::memory_order_acquire);
+    }
+    if (head.blocked_version.load(std::memory_order_relaxed) == before) return found;
+  }
+  return false;
+}
 
 std::uint32_t SupervisorBoard::epoch() const { return header().epoch.load(std::memory_order_acquire); }
 

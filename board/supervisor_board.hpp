@@ -14,7 +14,9 @@
 #include <sys/un.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace drover::board {
 
@@ -64,6 +66,31 @@ class SupervisorBoard {
   /// 0 and nobody eligible: there is none to hope for.
   void write_expected(std::uint32_t pool, std::uint32_t workers);
   std::uint32_t expected(std::uint32_t pool) const;
+
+  /// The pool's rows from this one on are free and have been since they were last seen: who looks for a worker need not look there.
+  /// Written before a row beyond it is opened.
+  void write_rows_used(std::uint32_t pool, std::uint32_t rows);
+  std::uint32_t rows_used(std::uint32_t pool) const;
+  /// The pool has no worker because nobody asked (idle_stop): who needs one rings the doorbell and waits for its start.
+  void write_asleep(std::uint32_t pool, bool asleep);
+  bool asleep(std::uint32_t pool) const;
+
+  /// A worker's effective share of its even part, in percent (0 … 100), by its own word. A new life has the whole.
+  static constexpr std::uint32_t kFullShare = 100;
+  void write_share(std::uint32_t row, std::uint32_t percent);
+  std::uint32_t share(std::uint32_t row) const;
+
+  /// Requests that have killed workers: answered 503 until their time is over. The supervisor writes the whole list; what is beyond
+  /// kMaxBlocked is left out.
+  struct Blocked {
+    std::uint64_t fingerprint = 0;
+    std::uint64_t until_ns = 0;  ///< steady clock
+  };
+  static constexpr std::size_t kMaxBlocked = 32;
+  void write_blocked(std::span<const Blocked> list);
+  bool any_blocked() const;  ///< one load
+  /// false also when the list was being rewritten over and over (bounded tries).
+  bool blocked(std::uint64_t fingerprint, std::uint64_t now_ns) const;
 
   /// Grows with each change that a waiting thread wants to know of.
   std::uint32_t epoch() const;

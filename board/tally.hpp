@@ -62,7 +62,7 @@ struct alignas(64) PoolTally {
   Count truncated;  ///< responses begun and then cut, so that the client sees it
   Histogram duration;
   Histogram queue_wait;
-  Count queue_length;  ///< gauge: this thread's waiters
+  Count blocked;  ///< answered 503 because such requests have killed workers
 
   void request(Method method, unsigned code) {
     const std::size_t i = code < kFirstCode || code >= kFirstCode + kCodes ? kCodes - 1 : code - kFirstCode;

@@ -1,58 +1,29 @@
 #include "config/keys.hpp"
 
 #include "base/text.hpp"
+#include "config/access.hpp"
+#include "config/values.hpp"
 
 #include <sys/signal.h>
 
 #include <array>
-#include <concepts>
 #include <limits>
 
 namespace drover::config {
 
 namespace {
 
-void put(bool& field, const Value& v) { field = v.flag; }
-void put(double& field, const Value& v) { field = v.number; }
-void put(Millis& field, const Value& v) { field = v.duration; }
-void put(Bytes& field, const Value& v) { field = v.bytes; }
-void put(std::string& field, const Value& v) { field = v.text; }
-void put(std::vector<std::string>& field, const Value& v) { field = v.list; }
-void put(std::vector<int>& field, const Value& v) { field = v.numbers; }
-void put(std::map<std::string, std::string>& field, const Value& v) { field = v.environment; }
-void put(PortRange& field, const Value& v) { field = v.ports; }
-void put(Bind& field, const Value& v) { field = v.bind; }
-void put(std::optional<unsigned>& field, const Value& v) { field = static_cast<unsigned>(v.integer); }
-void put(std::optional<Millis>& field, const Value& v) { field = v.word ? std::nullopt : std::optional(v.duration); }
-void put(std::optional<Bytes>& field, const Value& v) { field = v.word ? std::nullopt : std::optional(v.bytes); }
-void put(std::optional<Bind>& field, const Value& v) { field = v.word ? std::nullopt : std::optional(v.bind); }
-template <class T>
-requires std::integral<T> || std::is_enum_v<T>
-void put(T& field, const Value& v) { field = static_cast<T>(v.integer); }
-
-template <class>
-struct Split;
-template <class C, class F>
-struct Split<F C::*> {
-  using Struct = C;
-};
-
-template <auto Member>
-void set(void* target, const Value& v) {
-  put(static_cast<typename Split<decltype(Member)>::Struct*>(target)->*Member, v);
-}
-template <auto Member>
-void* inner(void* target) {
-  return &(static_cast<typename Split<decltype(Member)>::Struct*>(target)->*Member);
-}
-
 constexpr std::int64_t kSecond = 1000;
 constexpr std::int64_t kDay = 24 * 3600 * kSecond;
 constexpr Range kMayBeZero{0, 30 * kDay};
 constexpr Range kPositive{1, 30 * kDay};
-constexpr Range kTick{10, 30 * kDay};  ///< what repeats: not faster than a loop can bear
+constexpr Range kTick{10, 30 * kDay};   ///< what repeats: not faster than a loop can bear
+constexpr Range kLook{100, 30 * kDay};  ///< what is judged a few times a second
+constexpr Range kAWhile{kSecond, 30 * kDay};
+constexpr Range kWindow{100, kDay};  ///< what is remembered that long
 constexpr std::int64_t kKiB = 1024;
 constexpr std::int64_t kMiB = kKiB * 1024;
+constexpr Range kPieces{0, kMaxWorkers};
 constexpr Range kAnyBytes{0, std::numeric_limits<std::int64_t>::max()};
 constexpr std::int64_t kUnbounded = std::int64_t{1} << 50;  ///< an upper end beyond it is none
 
@@ -61,6 +32,7 @@ std::string amount_text(Type type, std::int64_t amount) {
     case Type::duration: return base::to_text(Millis(amount));
     case Type::bytes: return base::to_text(Bytes{static_cast<std::uint64_t>(amount)});
     case Type::percent: return std::to_string(amount) + "%";
+    case Type::fraction: return number_text(static_cast<double>(amount) / 1000);
     default: return std::to_string(amount);
   }
 }
@@ -80,6 +52,8 @@ constexpr std::array kStrategyChoices{Choice{kStrategies[0], false, "the next in
 constexpr std::array kLevels{Choice{"debug"}, Choice{"info"}, Choice{"warn"}, Choice{"error"}};
 constexpr std::array kFormats{Choice{"text"}, Choice{"json"}};
 constexpr std::array kModes{Choice{"http"}, Choice{"tcp", true}};
+constexpr std::array kOrders{Choice{"slot", false, "by number"}, Choice{"oldest", false, "longest-lived first"},
+                             Choice{"largest", false, "most memory first"}};
 constexpr std::array kEndpoints{Choice{"tcp"}, Choice{"unix"}};
 constexpr std::array kDispatches{Choice{"proxy"}, Choice{"handoff", true}, Choice{"shared", true}};
 constexpr std::array kNodes{Choice{"auto"}, Choice{"cluster", true}, Choice{"fork", true}, Choice{"off"}};
@@ -89,51 +63,70 @@ std::span<const Key> as_span() {
   return Keys;
 }
 
+/// One number, or the two ends of a range.
+constexpr Access kWorkersAccess{[](void* target, const Value& v) {
+                                  Pool& pool = *static_cast<Pool*>(target);
+                                  pool.workers = static_cast<std::uint32_t>(v.integer);
+                                  pool.workers_max = v.most > v.integer ? std::optional(static_cast<std::uint32_t>(v.most)) : std::nullopt;
+                                },
+                                [](const void* target, Value& v) {
+                                  const Pool& pool = *static_cast<const Pool*>(target);
+                                  v.integer = pool.workers;
+                                  v.most = pool.workers_max.value_or(0);
+                                }};
+
+/// What is left when nothing else was chosen: remembered by the others' absence.
+constexpr Access kReadyByTcp{nullptr, [](const void* target, Value& v) {
+                               const Pool::Ready& ready = *static_cast<const Pool::Ready*>(target);
+                               v.flag = true;
+                               v.word = ready.notify || !ready.http.empty();
+                             }};
+
 // clang-format off
 constexpr std::array kCluster{
   Key{"ports", Type::ports, R"("20000-29999")",
-      "where workers' ports are taken from; should lie outside the kernel's ephemeral range (else a warning)", set<&Cluster::ports>},
-  Key{"shutdown", Type::duration, R"("25s")", "whole graceful stop, at most; what is left then is killed", set<&Cluster::shutdown>, kMayBeZero},
+      "where workers' ports are taken from; should lie outside the kernel's ephemeral range (else a warning)", at<&Cluster::ports>},
+  Key{"shutdown", Type::duration, R"("25s")", "whole graceful stop, at most; what is left then is killed", at<&Cluster::shutdown>, kMayBeZero},
 };
 
 constexpr std::array kAdmin{
-  Key{"listen", Type::bind, R"("127.0.0.1:9180")", "/metrics, /livez, /readyz and /status; \"off\" to close", set<&Admin::listen>, {}, "off"},
+  Key{"listen", Type::bind, R"("127.0.0.1:9180")", "/metrics, /livez, /readyz and /status; \"off\" to close", at<&Admin::listen>, {}, "off"},
   Key{"socket", Type::path, "",
-      "reserved for the command line's Unix socket: checked, but nothing listens there yet",
-      set<&Admin::socket>},
-  later("token_file", "lets the TCP side change things"),
+      "the command line's Unix socket, mode 0600; default: /run/drover/drover.sock as root, else $XDG_RUNTIME_DIR/drover.sock, else /tmp/drover-UID/drover.sock",
+      at<&Admin::socket>},
+  Key{"token_file", Type::path, "", "a file with the token that lets the TCP side change things; without one it only reads", at<&Admin::token_file>},
 };
 
 constexpr std::array kLog{
-  Key{"level", Type::choice, R"("info")", "least important line that is written", set<&Log::level>, {}, {}, kLevels},
-  Key{"format", Type::choice, R"("text")", "for people or for programs", set<&Log::format>, {}, {}, kFormats},
+  Key{"level", Type::choice, R"("info")", "least important line that is written", at<&Log::level>, {}, {}, kLevels},
+  Key{"format", Type::choice, R"("text")", "for people or for programs", at<&Log::format>, {}, {}, kFormats},
   later("access", "access log"),
 };
 
 constexpr std::array kProxy{
-  Key{"threads", Type::integer, R"("auto")", "threads of the proxy; auto: one per CPU", set<&Proxy::threads>, {1, 256}, "auto"},
-  Key{"user", Type::text, "", "the proxy's user when started as root; default: drover if it exists, else nobody", set<&Proxy::user>},
+  Key{"threads", Type::integer, R"("auto")", "threads of the proxy; auto: one per CPU", at<&Proxy::threads>, {1, 256}, "auto"},
+  Key{"user", Type::text, "", "the proxy's user when started as root; default: drover if it exists, else nobody", at<&Proxy::user>},
 };
 
 constexpr std::array kListenerTimeouts{
-  Key{"head", Type::duration, R"("10s")", "whole request head", set<&Listener::Timeouts::head>, kPositive},
-  Key{"body", Type::duration, R"("30s")", "silence between two reads of a request body", set<&Listener::Timeouts::body>, kPositive},
-  Key{"idle", Type::duration, R"("60s")", "between two requests", set<&Listener::Timeouts::idle>, kPositive},
-  Key{"send", Type::duration, R"("30s")", "silence between two writes to a client", set<&Listener::Timeouts::send>, kPositive},
+  Key{"head", Type::duration, R"("10s")", "whole request head", at<&Listener::Timeouts::head>, kPositive},
+  Key{"body", Type::duration, R"("30s")", "silence between two reads of a request body", at<&Listener::Timeouts::body>, kPositive},
+  Key{"idle", Type::duration, R"("60s")", "between two requests", at<&Listener::Timeouts::idle>, kPositive},
+  Key{"send", Type::duration, R"("30s")", "silence between two writes to a client", at<&Listener::Timeouts::send>, kPositive},
 };
 constexpr Section kListenerTimeoutsSection{"", "how long a client may take", as_span<kListenerTimeouts>};
 
 constexpr std::array kListenerLimits{
-  Key{"target", Type::bytes, R"("8KiB")", "request target; more is 414", set<&Listener::Limits::target>, {64, kMiB}},
-  Key{"head", Type::bytes, R"("32KiB")", "whole request head; more is 431", set<&Listener::Limits::head>, {256, kMiB}},
-  Key{"body", Type::bytes, R"("unlimited")", "request body; more is 413", set<&Listener::Limits::body>, kAnyBytes, "unlimited"},
-  Key{"connections", Type::integer, "10_000", "clients at once; further ones wait in the kernel's queue", set<&Listener::Limits::connections>, {1, 1'000'000}},
+  Key{"target", Type::bytes, R"("8KiB")", "request target; more is 414", at<&Listener::Limits::target>, {64, kMiB}},
+  Key{"head", Type::bytes, R"("32KiB")", "whole request head; more is 431", at<&Listener::Limits::head>, {256, kMiB}},
+  Key{"body", Type::bytes, R"("unlimited")", "request body; more is 413", at<&Listener::Limits::body>, kAnyBytes, "unlimited"},
+  Key{"connections", Type::integer, "10_000", "clients at once; further ones wait in the kernel's queue", at<&Listener::Limits::connections>, {1, 1'000'000}},
 };
 constexpr Section kListenerLimitsSection{"", "how much a client may send", as_span<kListenerLimits>};
 
 constexpr std::array kListener{
-  Key{"bind", Type::bind, R"("127.0.0.1:3000")", "\"host:port\", \":port\" (all addresses), \"[::1]:port\", \"unix:/path\"", set<&Listener::bind>},
-  Key{"mode", Type::choice, R"("http")", "what clients speak", nullptr, {}, {}, kModes},
+  Key{"bind", Type::bind, R"("127.0.0.1:3000")", "\"host:port\", \":port\" (all addresses), \"[::1]:port\", \"unix:/path\"", at<&Listener::bind>},
+  Key{"mode", Type::choice, R"("http")", "what clients speak", {}, {}, {}, kModes},
   table("timeouts", kListenerTimeoutsSection, inner<&Listener::timeouts>),
   table("limits", kListenerLimitsSection, inner<&Listener::limits>),
   later("pool", "where everything goes when no route can be read"),
@@ -145,90 +138,140 @@ constexpr std::array kListener{
 };
 
 constexpr std::array kReady{
-  Key{"tcp", Type::flag, "", "ready when it accepts a connection; the same as no `http`"},
-  Key{"http", Type::url_path, "", "ready when a GET of this path answers with one of `status`; a JSON answer with \"ready\": false is not", set<&Pool::Ready::http>},
-  Key{"status", Type::statuses, "[200]", "statuses that count as ready", set<&Pool::Ready::status>},
-  Key{"timeout", Type::duration, R"("30s")", "from start to ready; later is a death before ready", set<&Pool::Ready::timeout>, kPositive},
+  Key{"tcp", Type::flag, "", "ready when it accepts a connection; the same as neither `http` nor `notify`", kReadyByTcp},
+  Key{"http", Type::url_path, "", "ready when a GET of this path answers with one of `status`; a JSON answer with \"ready\": false is not", at<&Pool::Ready::http>},
+  Key{"host", Type::header, "", "Host header of that GET; the endpoint if not given", at<&Pool::Ready::host>},
+  Key{"notify", Type::flag, "false", "ready when it says READY=1 over NOTIFY_SOCKET, and not before; in the place of `http`", at<&Pool::Ready::notify>},
+  Key{"status", Type::statuses, "[200]", "statuses that count as ready", at<&Pool::Ready::status>},
+  Key{"timeout", Type::duration, R"("30s")", "from start to ready; later is a death before ready", at<&Pool::Ready::timeout>, kPositive},
 };
 constexpr Section kReadySection{"", "when a worker may get work", as_span<kReady>};
 
 constexpr std::array kHealth{
-  Key{"http", Type::url_path, "", "probe by a GET of this path, else by a connection; a JSON answer may report memory (bytes), cpu (percent of one core), ready", set<&Pool::Health::http>},
-  Key{"status", Type::statuses, "[200]", "statuses that count as passed", set<&Pool::Health::status>},
-  Key{"interval", Type::duration, R"("30s")", "between two probes", set<&Pool::Health::interval>, kTick},
-  Key{"timeout", Type::duration, R"("2s")", "of one probe", set<&Pool::Health::timeout>, kPositive},
-  Key{"rise", Type::integer, "2", "passed probes until a failing worker gets work again", set<&Pool::Health::rise>, {1, 1000}},
-  Key{"fall", Type::integer, "3", "failed probes until a worker gets no new work", set<&Pool::Health::fall>, {1, 1000}},
+  Key{"http", Type::url_path, "", "probe by a GET of this path, else by a connection; a JSON answer may report memory (bytes), cpu (percent of one core), ready, status, share (percent)", at<&Pool::Health::http>},
+  Key{"host", Type::header, "", "Host header of that GET; the endpoint if not given", at<&Pool::Health::host>},
+  Key{"status", Type::statuses, "[200]", "statuses that count as passed", at<&Pool::Health::status>},
+  Key{"interval", Type::duration, R"("30s")", "between two probes", at<&Pool::Health::interval>, kTick},
+  Key{"timeout", Type::duration, R"("2s")", "of one probe", at<&Pool::Health::timeout>, kPositive},
+  Key{"rise", Type::integer, "2", "passed probes until a failing worker gets work again", at<&Pool::Health::rise>, {1, 1000}},
+  Key{"fall", Type::integer, "3", "failed probes until a worker gets no new work", at<&Pool::Health::fall>, {1, 1000}},
   Key{"restart_after", Type::duration, R"("60s")",
-      "failing that long: replaced, one worker of a pool at a time; \"off\": never", set<&Pool::Health::restart_after>, kPositive, "off"},
+      "failing that long: replaced, one worker of a pool at a time; \"off\": never", at<&Pool::Health::restart_after>, kPositive, "off"},
 };
 constexpr Section kHealthSection{"", "probes of running workers", as_span<kHealth>};
 
 constexpr std::array kRestart{
   Key{"delay", Type::duration, R"("1s")",
-      "before a dead worker is started again; doubles (jitter 10%) with each death before ready or by its own fault; a life beyond `young` starts it anew", set<&Pool::Restart::delay>, kTick},
-  Key{"max_delay", Type::duration, R"("30s")", "what the delay grows to", set<&Pool::Restart::max_delay>, kTick},
+      "before a dead worker is started again; doubles (jitter 10%) with each death before ready or by its own fault; a life beyond `young` starts it anew", at<&Pool::Restart::delay>, kTick},
+  Key{"max_delay", Type::duration, R"("30s")", "what the delay grows to", at<&Pool::Restart::max_delay>, kTick},
   Key{"max", Type::integer, "10",
-      "with more deaths than this `within`, before ready or young, the slot is failed and retried each `max_delay`; 0: no limit", set<&Pool::Restart::max>, {0, 1'000'000}},
-  Key{"within", Type::duration, R"("10m")", "window of `max`", set<&Pool::Restart::within>, kPositive},
-  Key{"young", Type::duration, R"("10s")", "a death that soon after ready counts", set<&Pool::Restart::young>, kMayBeZero},
-  Key{"give_up", Type::flag, "false", "a failed slot is not retried; drover exits 1 when all pools have failed", set<&Pool::Restart::give_up>},
+      "with more deaths than this `within`, before ready or young, the slot is failed and retried each `max_delay`; 0: no limit", at<&Pool::Restart::max>, {0, 1'000'000}},
+  Key{"within", Type::duration, R"("10m")", "window of `max`", at<&Pool::Restart::within>, kPositive},
+  Key{"young", Type::duration, R"("10s")", "a death that soon after ready counts", at<&Pool::Restart::young>, kMayBeZero},
+  Key{"give_up", Type::flag, "false", "a failed slot is not retried; drover exits 1 when all pools have failed", at<&Pool::Restart::give_up>},
 };
 constexpr Section kRestartSection{"", "what happens after a death", as_span<kRestart>};
 
 constexpr std::array kStop{
-  Key{"signal", Type::signal, R"("TERM")", "sent after the drain", set<&Pool::Stop::signal>},
-  Key{"grace", Type::duration, R"("10s")", "from the signal to KILL", set<&Pool::Stop::grace>, kMayBeZero},
+  Key{"signal", Type::signal, R"("TERM")", "sent after the drain", at<&Pool::Stop::signal>},
+  Key{"grace", Type::duration, R"("10s")", "from the signal to KILL", at<&Pool::Stop::grace>, kMayBeZero},
 };
 constexpr Section kStopSection{"", "how a worker is ended", as_span<kStop>};
 
 constexpr std::array kDrain{
-  Key{"http", Type::duration, R"("10s")", "exchanges may end within, when their worker is replaced", set<&Pool::Drain::http>, kMayBeZero},
-  Key{"tunnel", Type::duration, R"("10s")", "the same for tunnels (websocket), when all is stopped: then the longest `http` or `tunnel` of all pools holds for every client", set<&Pool::Drain::tunnel>, kMayBeZero},
+  Key{"http", Type::duration, R"("10s")", "exchanges may end within, when their worker is replaced", at<&Pool::Drain::http>, kMayBeZero},
+  Key{"tunnel", Type::duration, R"("10s")", "the same for tunnels (websocket), when all is stopped: then the longest `http` or `tunnel` of all pools holds for every client", at<&Pool::Drain::tunnel>, kMayBeZero},
 };
 constexpr Section kDrainSection{"", "how long old work may last", as_span<kDrain>};
 
 constexpr std::array kAlert{
-  Key{"memory", Type::bytes, R"("500MiB")", "a log line when a worker rises above it", set<&Pool::Alert::memory>, {1, kAnyBytes.most}},
-  Key{"cpu", Type::percent, R"("80%")", "of one core over the last second; a log line when a worker rises above it", set<&Pool::Alert::cpu>, {0, 100'000}},
+  Key{"memory", Type::bytes, R"("500MiB")", "a log line when a worker rises above it", at<&Pool::Alert::memory>, {1, kAnyBytes.most}},
+  Key{"cpu", Type::percent, R"("80%")", "of one core over the last second; a log line when a worker rises above it", at<&Pool::Alert::cpu>, {0, 100'000}},
 };
 constexpr Section kAlertSection{"", "when to speak up", as_span<kAlert>};
 
 constexpr std::array kPoolTimeouts{
-  Key{"connect", Type::duration, R"("2s")", "connection to a worker", set<&Pool::Timeouts::connect>, kPositive},
-  Key{"response", Type::duration, R"("60s")", "to the first byte of its response", set<&Pool::Timeouts::response>, kPositive},
-  Key{"stall", Type::duration, R"("60s")", "silence within its response", set<&Pool::Timeouts::stall>, kPositive},
-  Key{"idle", Type::duration, R"("4s")", "reuse of a connection to a worker", set<&Pool::Timeouts::idle>, kMayBeZero},
+  Key{"connect", Type::duration, R"("2s")", "connection to a worker", at<&Pool::Timeouts::connect>, kPositive},
+  Key{"response", Type::duration, R"("60s")", "to the first byte of its response", at<&Pool::Timeouts::response>, kPositive},
+  Key{"stall", Type::duration, R"("60s")", "silence within its response", at<&Pool::Timeouts::stall>, kPositive},
+  Key{"idle", Type::duration, R"("4s")", "reuse of a connection to a worker", at<&Pool::Timeouts::idle>, kMayBeZero},
 };
 constexpr Section kPoolTimeoutsSection{"", "how long a worker may take", as_span<kPoolTimeouts>};
 
 constexpr std::array kRetry{
-  Key{"attempts", Type::integer, "3", "tries in all, the first included", set<&Pool::Retry::attempts>, {1, 100}},
-  Key{"budget", Type::percent, R"("20%")", "retries, of requests", set<&Pool::Retry::budget>, {0, 100}},
+  Key{"attempts", Type::integer, "3", "tries in all, the first included", at<&Pool::Retry::attempts>, {1, 100}},
+  Key{"budget", Type::percent, R"("20%")", "retries, of requests", at<&Pool::Retry::budget>, {0, 100}},
 };
 constexpr Section kRetrySection{"", "a request's further tries", as_span<kRetry>};
 
 constexpr std::array kQueue{
-  Key{"max", Type::integer, "256", "waiting requests; 0: none waits", set<&Pool::Queue::max>, {0, 100'000}},
-  Key{"wait", Type::duration, R"("5s")", "longest wait", set<&Pool::Queue::wait>, kMayBeZero},
+  Key{"max", Type::integer, "256", "waiting requests; 0: none waits", at<&Pool::Queue::max>, {0, 100'000}},
+  Key{"wait", Type::duration, R"("5s")", "longest wait", at<&Pool::Queue::wait>, kMayBeZero},
 };
 constexpr Section kQueueSection{"", "requests that wait for a worker", as_span<kQueue>};
+
+constexpr std::array kRecycle{
+  Key{"memory", Type::bytes, R"("off")", "a larger worker, or one that will be before a successor could be ready, is replaced: successor first, then drained", at<&Pool::Recycle::memory>, {1, kAnyBytes.most}, "off"},
+  Key{"hard_memory", Type::bytes, R"("off")", "a larger worker gets no new work at once and is replaced in its place", at<&Pool::Recycle::hard_memory>, {1, kAnyBytes.most}, "off"},
+  Key{"requests", Type::integer, R"("off")", "replaced after that many requests", at<&Pool::Recycle::requests>, {1, 1'000'000'000'000}, "off"},
+  Key{"age", Type::duration, R"("off")", "replaced after that long", at<&Pool::Recycle::age>, kAWhile, "off"},
+  Key{"jitter", Type::fraction, "0.1", "part of a limit by which each worker's own is lower, at most, so that not all reach it at once; `hard_memory` has none", at<&Pool::Recycle::jitter>, {0, 500}},
+};
+constexpr Section kRecycleSection{"", "when a worker has grown, served or lived enough; one of a pool at a time, and not while requests wait (but `hard_memory`)", as_span<kRecycle>};
+
+constexpr std::array kRolling{
+  Key{"max_surge", Type::integer, "1", "more workers than wanted, at most: successors that get ready beside the old", at<&Pool::Rolling::max_surge>, kPieces},
+  Key{"max_unavailable", Type::integer, "0", "fewer workers in service than wanted, at most; not both 0", at<&Pool::Rolling::max_unavailable>, kPieces},
+  Key{"soak", Type::duration, R"("0s")", "a successor must stay ready that long before the old one leaves", at<&Pool::Rolling::soak>, kMayBeZero},
+  Key{"order", Type::choice, R"("slot")", "whose turn it is", at<&Pool::Rolling::order>, {}, {}, kOrders},
+};
+constexpr Section kRollingSection{"", "pace of a rolling restart", as_span<kRolling>};
+
+constexpr std::array kHang{
+  Key{"after", Type::duration, R"("off")", "none of its exchanges moved for that long and it computes nothing: `signal`, then replaced", at<&Pool::Hang::after>, kLook, "off"},
+  Key{"signal", Type::signal, R"("QUIT")", "sent first; many runtimes then print their stacks", at<&Pool::Hang::signal>},
+};
+constexpr Section kHangSection{"", "what a worker that hangs gets", as_span<kHang>};
+
+constexpr std::array kOutlier{
+  Key{"errors", Type::integer, "5", "broken exchanges and answers 502, 503, 504 in a row; 0: they don't count", at<&Pool::Outlier::errors>, {0, 1'000'000}},
+  Key{"ratio", Type::percent, R"("50%")", "of the exchanges of `window`; 0%: doesn't count", at<&Pool::Outlier::ratio>, {0, 100}},
+  Key{"window", Type::duration, R"("10s")", "what `ratio` looks at", at<&Pool::Outlier::window>, kWindow},
+  Key{"eject_max", Type::percent, R"("50%")", "of the pool's workers, rounded down; would more have to leave, all are used", at<&Pool::Outlier::eject_max>, {0, 100}},
+  Key{"base", Type::duration, R"("5s")", "away for that long; twice as long each further time, up to 5 minutes", at<&Pool::Outlier::base>, kLook},
+};
+constexpr Section kOutlierSection{"", "no new work for a while for a worker whose answers fail", as_span<kOutlier>};
+
+constexpr std::array kKiller{
+  Key{"deaths", Type::integer, "3", "a kind of request that was inside at that many workers' deaths by their own fault is answered 503; 0: off", at<&Pool::Killer::deaths>, {0, 256}},
+  Key{"within", Type::duration, R"("5m")", "window of `deaths`, and for how long it is answered so", at<&Pool::Killer::within>, kWindow},
+};
+constexpr Section kKillerSection{"", "requests that kill workers", as_span<kKiller>};
+
+constexpr std::array kLimits{
+  Key{"memory", Type::bytes, "", "memory of the worker and its children where cgroup v2 is writable, else its address space", at<&Pool::Limits::memory>, {kMiB, kAnyBytes.most}},
+  Key{"files", Type::integer, "", "open files", at<&Pool::Limits::files>, {16, 1'000'000'000}},
+  Key{"nice", Type::integer, "", "niceness; below drover's own needs a right", at<&Pool::Limits::nice>, {-20, 19}},
+  Key{"core", Type::bytes, "", "size of a core dump; \"0\": none", at<&Pool::Limits::core>, kAnyBytes},
+};
+constexpr Section kLimitsSection{"", "what a worker may use; not given: as drover itself", as_span<kLimits>};
 
 constexpr std::array kPool{
   Key{"command", Type::command, "",
       "required: program and arguments; ${PORT}, ${HOST}, ${SOCKET}, ${WORKER}, ${ENV_NAME}; \"$$\" is a dollar; \"drover\" as program is this very executable",
-      set<&Pool::command>},
-  Key{"dir", Type::folder, "", "folder to start in; drover's own if not given", set<&Pool::dir>},
-  Key{"user", Type::text, "", "user to run as; needs root; drover's own if not given", set<&Pool::user>},
-  Key{"env", Type::environment, "", "environment variables; ${…} as in command", set<&Pool::env>},
-  Key{"umask", Type::umask, "", "like \"022\"; drover's own if not given", set<&Pool::umask>},
-  Key{"workers", Type::integer, R"("auto")", "copies of the command; auto: number of CPUs; { min, max } is not available yet", set<&Pool::workers>, {1, kMaxWorkers}, "auto"},
-  Key{"strategy", Type::choice, R"("round-robin")", "orders workers for each request", set<&Pool::strategy>, {}, {}, kStrategyChoices},
-  Key{"concurrency", Type::integer, "0", "open connections per worker, busy or idle; 0: no limit", set<&Pool::concurrency>, {0, 1'000'000}},
-  Key{"keepalive", Type::flag, "true", "reuse connections to workers", set<&Pool::keepalive>},
-  Key{"endpoint", Type::choice, R"("tcp")", "where workers listen; unix: command must use ${SOCKET}", set<&Pool::endpoint>, {}, {}, kEndpoints},
-  Key{"dispatch", Type::choice, R"("proxy")", "who accepts clients", nullptr, {}, {}, kDispatches},
-  Key{"node", Type::choice, R"("auto")", "how to talk to a Node program", nullptr, {}, {}, kNodes},
+      at<&Pool::command>},
+  Key{"dir", Type::folder, "", "folder to start in; drover's own if not given", at<&Pool::dir>},
+  Key{"user", Type::text, "", "user to run as; needs root; drover's own if not given", at<&Pool::user>},
+  Key{"env", Type::environment, "", "environment variables; ${…} as in command", at<&Pool::env>},
+  Key{"env_file", Type::file, "", "file of NAME=value lines, read again at each start of a worker; `env` goes before it; a relative path is taken from where drover starts", at<&Pool::env_file>},
+  Key{"umask", Type::umask, "", "like \"022\"; drover's own if not given", at<&Pool::umask>},
+  Key{"workers", Type::workers, R"("auto")", "copies of the command; auto: number of CPUs; { min = 2, max = 8 }: as many as the load asks for", kWorkersAccess, {1, kMaxWorkers}, "auto"},
+  Key{"strategy", Type::choice, R"("round-robin")", "orders workers for each request", at<&Pool::strategy>, {}, {}, kStrategyChoices},
+  Key{"concurrency", Type::integer, "0", "open connections per worker, busy or idle; 0: no limit", at<&Pool::concurrency>, {0, 1'000'000}},
+  Key{"keepalive", Type::flag, "true", "reuse connections to workers", at<&Pool::keepalive>},
+  Key{"endpoint", Type::choice, R"("tcp")", "where workers listen; unix: command must use ${SOCKET}", at<&Pool::endpoint>, {}, {}, kEndpoints},
+  Key{"dispatch", Type::choice, R"("proxy")", "who accepts clients", {}, {}, {}, kDispatches},
+  Key{"node", Type::choice, R"("auto")", "how to talk to a Node program", at<&Pool::node>, {}, {}, kNodes},
   table("ready", kReadySection, inner<&Pool::ready>),
   table("health", kHealthSection, inner<&Pool::health>),
   table("restart", kRestartSection, inner<&Pool::restart>),
@@ -238,15 +281,14 @@ constexpr std::array kPool{
   table("timeouts", kPoolTimeoutsSection, inner<&Pool::timeouts>),
   table("retry", kRetrySection, inner<&Pool::retry>),
   table("queue", kQueueSection, inner<&Pool::queue>),
-  later("env_file", "environment variables from a file"),
-  later("recycle", "replace workers by age, memory or requests"),
-  later("rolling", "pace of a rolling restart"),
-  later("hang", "what a worker that hangs gets"),
-  later("outlier", "passive eviction"),
-  later("killer", "requests that kill workers"),
-  later("limits", "resource limits"),
+  table("recycle", kRecycleSection, inner<&Pool::recycle>),
+  table("rolling", kRollingSection, inner<&Pool::rolling>),
+  table("hang", kHangSection, inner<&Pool::hang>),
+  table("outlier", kOutlierSection, inner<&Pool::outlier>),
+  table("killer", kKillerSection, inner<&Pool::killer>),
+  table("limits", kLimitsSection, inner<&Pool::limits>),
+  Key{"idle_stop", Type::duration, R"("off")", "without a request for that long no worker runs, until the next request, which waits in the queue", at<&Pool::idle_stop>, kAWhile, "off"},
   later("slow_start", "less work for a fresh worker"),
-  later("idle_stop", "stop workers that nobody asks for"),
   later("spill_to", "pool that takes what this one can't"),
   later("protocol", "what workers speak"),
   later("node_port", "port a Node program asks for"),
@@ -254,8 +296,8 @@ constexpr std::array kPool{
 
 /// A route's target is the name as written until pools are known.
 constexpr std::array kRoute{
-  Key{"host", Type::host, R"("*")", "\"*\", \"*.example.org\" or a name, without a port; a name goes before \"*.…\", that before \"*\"", set<&Route::host>},
-  Key{"path", Type::url_path, R"("/")", "prefix, on segment boundaries; of one host's routes the longest path wins", set<&Route::path>},
+  Key{"host", Type::host, R"("*")", "\"*\", \"*.example.org\" or a name, without a port; a name goes before \"*.…\", that before \"*\"", at<&Route::host>},
+  Key{"path", Type::url_path, R"("/")", "prefix, on segment boundaries; of one host's routes the longest path wins", at<&Route::path>},
   Key{"pool", Type::text, "", "where its requests go; required with more than one pool"},
   later("methods", "only these"),
   later("headers", "only with these"),

@@ -1,5 +1,5 @@
-// Role: the key table: every key of cluster.toml declared once, with type, unit, default, help and where its value goes.
-//       It drives parsing; the reference documentation is made from it (reference.hpp).
+// Role: the key table: every key of cluster.toml declared once, with type, unit, default, help and where its value stands.
+//       It drives parsing and effective(); the reference documentation is made from it (reference.hpp).
 // Thread: any; constant. Ownership: static data.
 #pragma once
 
@@ -17,14 +17,18 @@ namespace drover::config {
 enum class Type : std::uint8_t {
   text,      ///< any string
   path,      ///< absolute path of a file
+  file,      ///< path of a file, relative to drover's own folder
   folder,    ///< path of a folder, relative to drover's own
   url_path,  ///< "/health"
   host,      ///< "*", "*.example.org", "example.org"
+  header,    ///< a Host header's value: "example.org", "example.org:8080"
   choice,    ///< one of `choices`
   duration,  ///< "500ms", "30s", "10m", "12h"
   bytes,     ///< "8KiB", "400MiB", "1GiB"
   percent,   ///< "80%"
   integer,
+  fraction,     ///< a number: 0, 0.1
+  workers,      ///< a whole number, or { min = 2, max = 8 }
   flag,         ///< true, false
   command,      ///< list of strings, not empty
   environment,  ///< table of strings
@@ -36,11 +40,12 @@ enum class Type : std::uint8_t {
   table,        ///< of `fields`
 };
 
-/// A value as read; which member counts is the Type's matter.
+/// A value as read or as it holds; which member counts is the Type's matter.
 struct Value {
-  bool word = false;  ///< the key's special word was given: "auto", "off", "unlimited"
+  bool word = false;  ///< the key's special word: "auto", "off", "unlimited"; of a key that has none: no value
   bool flag = false;
   std::int64_t integer = 0;  ///< whole numbers, a choice's position, a signal's number, a umask
+  std::int64_t most = 0;     ///< workers: the end of the range that begins with `integer`; 0: one number
   double number = 0;
   Millis duration{0};
   Bytes bytes{};
@@ -58,7 +63,7 @@ struct Choice {
   std::string_view help{};  ///< "": the key's says it
 };
 
-/// Inclusive, in milliseconds, bytes, percent or pieces.
+/// Inclusive, in milliseconds, bytes, percent, thousandths of a fraction, or pieces.
 struct Range {
   std::int64_t least = 0;
   std::int64_t most = 0;
@@ -73,12 +78,18 @@ struct Section {
   std::span<const Key> (*keys)();
 };
 
+/// Both ways between a Value and its place in a struct (`target`). Null: nothing is remembered.
+struct Access {
+  void (*set)(void* target, const Value& value) = nullptr;
+  void (*get)(const void* target, Value& value) = nullptr;
+};
+
 struct Key {
   std::string_view name;
   Type type = Type::text;
   std::string_view fallback{};  ///< the default, as written in TOML; "" = none
   std::string_view help{};
-  void (*set)(void* target, const Value& value) = nullptr;  ///< null: nothing to remember
+  Access access{};
   Range range{};
   std::string_view word{};  ///< "auto", "off" or "unlimited": accepted in the place of a value
   std::span<const Choice> choices{};

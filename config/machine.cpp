@@ -1,4 +1,6 @@
 #include "base/text.hpp"
+#include "base/unique_fd.hpp"
+#include "config/env_file.hpp"
 #include "config/expand.hpp"
 #include "config/parse.hpp"
 #include "config/validate.hpp"
@@ -6,6 +8,7 @@
 
 #include <fcntl.h>
 #include <pwd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -44,15 +47,21 @@ std::optional<uid_t> find_uid(const std::string& name) {
   return entry.pw_uid;
 }
 
-/// May this process start others as another user: root, or the capability CAP_SETUID (7).
-bool may_change_user() {
-  if (::geteuid() == 0) return true;
+// capabilities(7)
+constexpr unsigned kSetUid = 7;
+constexpr unsigned kSysNice = 23;
+constexpr unsigned kSysResource = 24;
+
+bool has_capability(unsigned number) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("CapEff:")) return (std::strtoull(line.c_str() + 7, nullptr, 16) >> 7U & 1U) != 0;
+    if (line.starts_with("CapEff:")) return (std::strtoull(line.c_str() + 7, nullptr, 16) >> number & 1U) != 0;
   }
-  return false;
+  return ::geteuid() == 0;
 }
+
+/// May this process start others as another user?
+bool may_change_user() { return ::geteuid() == 0 || has_capability(kSetUid); }
 
 class MachineCheck {
  public:
@@ -60,6 +69,7 @@ class MachineCheck {
 
   std::vector<Mistake> run() {
     if (!config_.proxy.user.empty()) user("proxy.user", config_.proxy.user, false);
+    if (!config_.admin.token_file.empty()) token();
     for (const Pool& each : config_.pools) pool(each);
     return std::move(mistakes_);
   }
@@ -72,10 +82,15 @@ class MachineCheck {
     mistakes_.push_back({place.line, place.column, std::move(what), std::move(hint)});
   }
 
+  void token();
   void pool(const Pool& pool);
+  void env_file(const Pool& pool, const std::string& path);
+  void limits(const Pool& pool, const std::string& path);
   void user(const std::string& key, const std::string& name, bool needed);
   bool folder(const Pool& pool, const std::string& path);
   void variables(const Pool& pool, const std::string& path);
+  /// The pool's own value of a variable, as its workers will have it.
+  std::optional<std::string> own_value(const Pool& pool, std::string_view name) const;
   void names(const Pool& pool, const std::string& key, const std::string& shown, const std::string& text, bool in_env);
   void program(const Pool& pool, const std::string& path);
   std::string search_path(const Pool& pool) const;
@@ -83,10 +98,65 @@ class MachineCheck {
 
   const Config& config_;
   std::vector<Mistake> mistakes_;
+  std::map<std::string, std::string> from_file_;  ///< the present pool's env_file
 };
+
+void MachineCheck::token() {
+  const std::string& file = config_.admin.token_file;
+  const base::UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  struct stat info {};
+  if (!fd || ::fstat(fd.get(), &info) != 0) {
+    mistake("admin.token_file", "token_file: " + quoted(file) + " can't be read: " + std::strerror(errno),
+            "it must exist before drover starts and be readable by its user");
+  } else if (!S_ISREG(info.st_mode) || info.st_size == 0) {
+    mistake("admin.token_file", "token_file: " + quoted(file) + (S_ISREG(info.st_mode) ? " is empty" : " is not a plain file"),
+            "one line with the token, like that of: openssl rand -hex 32");
+  }
+}
+
+void MachineCheck::env_file(const Pool& pool, const std::string& path) {
+  from_file_.clear();
+  if (pool.env_file.empty()) return;
+  auto read = read_env_file(pool.env_file);
+  if (read) {
+    from_file_ = std::move(*read);
+  } else {
+    mistake(path + ".env_file", "env_file: " + read.error().message,
+            read.error().code == ENOENT ? "a relative path is taken from where drover starts" : "lines of NAME=value, comments begin with '#'");
+  }
+}
+
+/// What would keep every worker from starting.
+void MachineCheck::limits(const Pool& pool, const std::string& path) {
+  rlimit open_files{};
+  if (pool.limits.files && ::getrlimit(RLIMIT_NOFILE, &open_files) == 0 && *pool.limits.files > open_files.rlim_max &&
+      !has_capability(kSysResource)) {
+    mistake(path + ".limits.files",
+            "files: " + std::to_string(*pool.limits.files) + " is more than drover itself may open: " + std::to_string(open_files.rlim_max),
+            "raise drover's own limit (ulimit -Hn, LimitNOFILE=), or start it as root");
+  }
+  errno = 0;
+  const int own = ::getpriority(PRIO_PROCESS, 0);
+  rlimit niceness{};
+  if (!pool.limits.nice || errno != 0 || *pool.limits.nice >= own || has_capability(kSysNice)) return;
+  if (::getrlimit(RLIMIT_NICE, &niceness) == 0 && static_cast<rlim_t>(20 - *pool.limits.nice) <= niceness.rlim_cur) return;
+  mistake(path + ".limits.nice",
+          "nice: " + std::to_string(*pool.limits.nice) + " is below drover's own " + std::to_string(own) + ", which needs a right",
+          "start drover as root, or with LimitNICE= (ulimit -e)");
+}
+
+std::optional<std::string> MachineCheck::own_value(const Pool& pool, std::string_view name) const {
+  for (const auto* all : {&pool.env, &from_file_}) {
+    const auto found = all->find(std::string(name));
+    if (found != all->end()) return found->second;
+  }
+  return std::nullopt;
+}
 
 void MachineCheck::pool(const Pool& pool) {
   const std::string path = "pool." + pool.name;
+  env_file(pool, path);
+  limits(pool, path);
   if (!pool.user.empty()) user(path + ".user", pool.user, true);
   const bool dir_good = pool.dir.empty() || folder(pool, path + ".dir");
   variables(pool, path);
@@ -128,7 +198,7 @@ void MachineCheck::names(const Pool& pool, const std::string& key, const std::st
       mistake(key, shown + ": ${" + name + "} is not passed on to workers", "take it out");
       continue;
     }
-    if (from_environment(name)) continue;
+    if (from_file_.contains(name) || from_environment(name)) continue;
     std::string hint = "set it before drover starts";
     std::string upper(name);
     std::transform(upper.begin(), upper.end(), upper.begin(), [](unsigned char c) { return std::toupper(c); });
@@ -148,16 +218,22 @@ MachineCheck::Found MachineCheck::look(const std::string& file) {
 std::string MachineCheck::search_path(const Pool& pool) const {
   const auto own = pool.env.find("PATH");
   if (own != pool.env.end()) {
-    if (auto path = expand(own->second, from_environment)) return *path;
+    const auto outer = [this](std::string_view name) -> std::optional<std::string> {
+      const auto found = from_file_.find(std::string(name));
+      return found != from_file_.end() ? std::optional(found->second) : from_environment(name);
+    };
+    if (auto path = expand(own->second, outer)) return *path;
   }
+  const auto listed = from_file_.find("PATH");
+  if (listed != from_file_.end()) return listed->second;
   return from_environment("PATH").value_or("/usr/local/bin:/usr/bin:/bin");
 }
 
 void MachineCheck::program(const Pool& pool, const std::string& path) {
   const std::string key = path + ".0";
   const auto lookup = [&](std::string_view name) -> std::optional<std::string> {
-    const auto own = pool.env.find(std::string(name));
-    return own != pool.env.end() ? std::optional(own->second) : from_environment(name);
+    const auto own = own_value(pool, name);
+    return own ? own : from_environment(name);
   };
   const auto name = expand(pool.command[0], lookup);
   if (!name || *name == "drover") return;

@@ -48,7 +48,8 @@ struct Cluster {
 
 struct Admin {
   std::optional<Bind> listen;  ///< none: closed
-  std::string socket;          ///< path of the command line's Unix socket; "" = by user (see the example)
+  std::string socket;          ///< path of the command line's Unix socket; "" = by user: default_admin_socket()
+  std::string token_file;      ///< path; what it holds lets the TCP side change things; "" = the TCP side only reads
   bool operator==(const Admin&) const = default;
 };
 
@@ -90,16 +91,21 @@ struct Listener {
 };
 
 enum class Endpoint : std::uint8_t { tcp, unix_path };
+/// Whose turn it is in a rolling restart.
+enum class RollOrder : std::uint8_t { slot, oldest, largest };
 
 struct Pool {
   struct Ready {
-    std::string http;  ///< path; "" = tcp
+    std::string http;     ///< path; "" = tcp
+    std::string host;     ///< Host header of the probe; "" = the endpoint
+    bool notify = false;  ///< only READY=1 over NOTIFY_SOCKET counts
     std::vector<int> status{200};
     Millis timeout = 30s;
     bool operator==(const Ready&) const = default;
   };
   struct Health {
     std::string http;  ///< path; "" = tcp
+    std::string host;  ///< Host header of the probe; "" = the endpoint
     std::vector<int> status{200};
     Millis interval = 30s;
     Millis timeout = 2s;
@@ -149,18 +155,61 @@ struct Pool {
     Millis wait = 5s;
     bool operator==(const Queue&) const = default;
   };
+  struct Recycle {
+    std::optional<Bytes> memory;       ///< replace first, then drain
+    std::optional<Bytes> hard_memory;  ///< no new work at once
+    std::optional<std::uint64_t> requests;
+    std::optional<Millis> age;
+    double jitter = 0.1;  ///< part of a limit by which each incarnation's own is lower, at most
+    bool operator==(const Recycle&) const = default;
+  };
+  struct Rolling {
+    std::uint32_t max_surge = 1;        ///< more workers than desired, at most
+    std::uint32_t max_unavailable = 0;  ///< fewer eligible ones than desired, at most; not both 0
+    Millis soak = 0s;                   ///< a new incarnation must stay ready that long before the old one leaves
+    RollOrder order = RollOrder::slot;
+    bool operator==(const Rolling&) const = default;
+  };
+  struct Hang {
+    std::optional<Millis> after;  ///< none: off
+    int signal = 3;               ///< QUIT: many runtimes print their stacks
+    bool operator==(const Hang&) const = default;
+  };
+  struct Outlier {
+    std::uint32_t errors = 5;  ///< in a row; 0: off
+    double ratio = 50;         ///< percent of the exchanges of `window` that failed; 0: off
+    Millis window = 10s;
+    double eject_max = 50;  ///< percent of the pool's workers; would more have to leave, all are used
+    Millis base = 5s;       ///< away for that long; twice as long each further time
+    bool operator==(const Outlier&) const = default;
+  };
+  struct Killer {
+    std::uint32_t deaths = 3;  ///< 0: off
+    Millis within = 5min;
+    bool operator==(const Killer&) const = default;
+  };
+  struct Limits {
+    std::optional<Bytes> memory;
+    std::optional<std::uint32_t> files;
+    std::optional<int> nice;
+    std::optional<Bytes> core;
+    bool operator==(const Limits&) const = default;
+  };
 
   std::string name;
   std::vector<std::string> command;  ///< as written; expand() fills in ${…}
   std::string dir;                   ///< "" = drover's own
   std::string user;                  ///< "" = drover's own
   std::map<std::string, std::string> env;
+  std::string env_file;  ///< path; read again at each start of a worker; `env` goes before it
   std::optional<unsigned> umask;
-  std::uint32_t workers = 1;  ///< resolved: "auto" is the number of CPUs
+  std::uint32_t workers = 1;                 ///< at start, and the fewest while anybody asks; resolved: "auto" is the number of CPUs
+  std::optional<std::uint32_t> workers_max;  ///< the pool grows up to it by itself; none: fixed
   std::string strategy = "round-robin";
   std::uint32_t concurrency = 0;  ///< open connections per worker, busy or idle; 0: no limit
   bool keepalive = true;
   Endpoint endpoint = Endpoint::tcp;
+  std::string node = "auto";  ///< how to talk to a Node program: "auto", "off"
   Ready ready;
   Health health;
   Restart restart;
@@ -170,6 +219,13 @@ struct Pool {
   Timeouts timeouts;
   Retry retry;
   Queue queue;
+  Recycle recycle;
+  Rolling rolling;
+  Hang hang;
+  Outlier outlier;
+  Killer killer;
+  Limits limits;
+  std::optional<Millis> idle_stop;  ///< without a request for that long: no worker until the next one; none: off
   bool operator==(const Pool&) const = default;
 };
 

@@ -127,19 +127,29 @@ void Assembly::named(const Entry& entry, std::vector<Item>& items) {
   }
 }
 
-/// `ready.tcp` is the default said aloud: it is remembered nowhere, but must not contradict `http`.
+/// `ready.tcp` is the default said aloud: it is remembered nowhere, but must not contradict `http` or `notify`.
 void Assembly::check_ready(const Node& pool) {
   for (const Entry& ready : pool.entries) {
     if (ready.name != "ready") continue;
     const Node* tcp = nullptr;
+    const Node* notify = nullptr;
     bool http = false;
     for (const Entry& each : ready.value.entries) {
       if (each.name == "tcp" && each.value.kind == Node::Kind::flag) tcp = &each.value;
+      if (each.name == "notify" && each.value.kind == Node::Kind::flag && each.value.flag) notify = &each.value;
       http = http || each.name == "http";
     }
-    if (tcp == nullptr || tcp->flag != http) continue;
-    reader_.mistake(tcp->place, http ? "ready: both tcp and http" : "ready: tcp = false, and nothing in its place",
-                    http ? "http includes the connection: take tcp out" : "add http = \"/health\", or take tcp out");
+    if (notify != nullptr && http) {
+      reader_.mistake(notify->place, "ready: both notify and http", "one decides: its own READY=1 (notify), or its answer to a GET (http)");
+    }
+    if (tcp == nullptr) continue;
+    if (tcp->flag && http) {
+      reader_.mistake(tcp->place, "ready: both tcp and http", "http includes the connection: take tcp out");
+    } else if (tcp->flag && notify != nullptr) {
+      reader_.mistake(tcp->place, "ready: both tcp and notify", "with notify only its own READY=1 counts: take tcp out");
+    } else if (!tcp->flag && !http && notify == nullptr) {
+      reader_.mistake(tcp->place, "ready: tcp = false, and nothing in its place", "add http = \"/health\", or take tcp out");
+    }
   }
 }
 

@@ -113,7 +113,7 @@ void Reader::unknown(const Entry& entry, const Section& section, const std::stri
 
 void Reader::assign(const Key& key, const Node& node, void* target, const std::string& path) {
   const auto value = value_of(key, node, path);
-  if (value && key.set != nullptr) key.set(target, *value);
+  if (value && key.access.set != nullptr) key.access.set(target, *value);
 }
 
 std::optional<Value> Reader::value_of(const Key& key, const Node& node, const std::string& path) {
@@ -123,6 +123,8 @@ std::optional<Value> Reader::value_of(const Key& key, const Node& node, const st
   }
   switch (key.type) {
     case Type::integer: return integer_value(key, node);
+    case Type::fraction: return fraction_value(key, node);
+    case Type::workers: return workers_value(key, node, path);
     case Type::command: return command_value(key, node, path);
     case Type::environment: return environment_value(key, node, path);
     case Type::statuses: return statuses_value(key, node);
@@ -139,10 +141,6 @@ std::optional<Value> Reader::integer_value(const Key& key, const Node& node) {
   const std::string word = key.word.empty() ? "" : " or \"" + std::string(key.word) + '"';
   if (node.kind != Node::Kind::integer) {
     std::string hint;
-    if (key.name == "workers" && node.kind == Node::Kind::table) {
-      complain(key, node, "{ min, max } is not available yet", "give one number" + word + " for now");
-      return std::nullopt;
-    }
     if (node.kind == Node::Kind::text && !key.word.empty() && suggest(node.text, std::array{key.word}).starts_with("did")) {
       hint = "did you mean \"" + std::string(key.word) + "\"?";
     } else if (node.kind == Node::Kind::text && !node.text.empty() && node.text.find_first_not_of("0123456789_") == std::string::npos) {
@@ -157,12 +155,71 @@ std::optional<Value> Reader::integer_value(const Key& key, const Node& node) {
   return Value{.integer = node.integer};
 }
 
+std::optional<Value> Reader::fraction_value(const Key& key, const Node& node) {
+  if (node.kind != Node::Kind::number && node.kind != Node::Kind::integer) {
+    std::string hint = "like " + std::string(key.fallback);
+    if (node.kind == Node::Kind::text) {
+      if (const auto percent = read_percent(node.text)) hint = "write " + number_text(*percent / 100);
+    }
+    wrong_kind(key, node, "a number", std::move(hint));
+    return std::nullopt;
+  }
+  const double number = node.kind == Node::Kind::number ? node.number : static_cast<double>(node.integer);
+  if (std::isnan(number)) {
+    complain(key, node, "is not a number", range_text(key));
+    return std::nullopt;
+  }
+  if (!in_range(key, node, number * 1000)) return std::nullopt;
+  return Value{.number = number};
+}
+
+/// One number, or { min, max }. An end is read like the number, under its own name.
+std::optional<Value> Reader::workers_value(const Key& key, const Node& node, const std::string& path) {
+  if (node.kind != Node::Kind::table) return integer_value(key, node);
+  constexpr std::array<std::string_view, 2> kEnds{"min", "max"};
+  std::array<std::optional<std::int64_t>, 2> ends;
+  std::array<bool, 2> given{};
+  bool good = true;
+  for (const Entry& entry : node.entries) {
+    const auto end = std::find(kEnds.begin(), kEnds.end(), entry.name);
+    if (end == kEnds.end()) {
+      const std::string owner = path.substr(0, path.rfind('.'));
+      mistake(entry.place, "unknown key '" + base::printable(entry.name, 80) + "' in 'workers' of [" + owner + "]",
+              suggest(entry.name.substr(0, 64), kEnds));
+      good = false;
+      continue;
+    }
+    const auto position = static_cast<std::size_t>(end - kEnds.begin());
+    Key as_end = key;
+    as_end.name = *end;
+    as_end.word = {};
+    places_[path + "." + entry.name] = entry.value.place;
+    given[position] = true;
+    if (position == 0 && entry.value.kind == Node::Kind::integer && entry.value.integer == 0) {
+      complain(as_end, entry.value, "0 is too small", range_text(key) + "; for no worker while nobody asks add idle_stop = \"10m\"");
+      continue;
+    }
+    if (const auto value = integer_value(as_end, entry.value)) ends[position] = value->integer;
+  }
+  if (good && !(given[0] && given[1])) {
+    complain(key, node, given[0] || given[1] ? std::string("has no ") + (given[0] ? "max" : "min") : "has neither min nor max",
+             "write { min = 2, max = 8 }, or one number");
+  }
+  if (!good || !ends[0] || !ends[1]) return std::nullopt;
+  if (*ends[0] <= *ends[1]) return Value{.integer = *ends[0], .most = *ends[1]};
+  complain(key, node, "min (" + std::to_string(*ends[0]) + ") is more than max (" + std::to_string(*ends[1]) + ")",
+           "write { min = " + std::to_string(*ends[1]) + ", max = " + std::to_string(*ends[0]) + " }");
+  return std::nullopt;
+}
+
 bool Reader::in_range(const Key& key, const Node& node, double amount) {
   if (key.range.most == 0) return true;
   const auto [least, most] = key.range;
   const bool low = amount < static_cast<double>(least);
   if (!low && amount <= static_cast<double>(most)) return true;
-  const std::string given = node.kind == Node::Kind::text ? quoted(node.text) : std::to_string(node.integer);
+  const std::string given = node.kind == Node::Kind::text     ? quoted(node.text)
+                            : node.kind == Node::Kind::number ? number_text(node.number)
+                                                              : std::to_string(node.integer);
   complain(key, node, given + (low ? " is too small" : " is too large"), range_text(key));
   return false;
 }

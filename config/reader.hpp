@@ -34,6 +34,8 @@ class Reader {
   std::optional<Value> text_value(const Key& key, const Node& node);
   std::optional<Value> choice_value(const Key& key, const Node& node);
   std::optional<Value> integer_value(const Key& key, const Node& node);
+  std::optional<Value> fraction_value(const Key& key, const Node& node);
+  std::optional<Value> workers_value(const Key& key, const Node& node, const std::string& path);
   std::optional<Value> command_value(const Key& key, const Node& node, const std::string& path);
   std::optional<Value> environment_value(const Key& key, const Node& node, const std::string& path);
   std::optional<Value> statuses_value(const Key& key, const Node& node);

@@ -78,6 +78,7 @@ std::optional<Value> Reader::text_value(const Key& key, const Node& node) {
     case Type::umask: good = take(read_umask(node.text), value.integer); break;
     case Type::url_path: good = take(read_url_path(node.text), value.text); break;
     case Type::host: good = take(read_host(node.text), value.text); break;
+    case Type::header: good = take(read_host_header(node.text), value.text); break;
     case Type::path:
       if (!node.text.starts_with('/')) {
         complain(key, node, quoted(node.text) + " is not an absolute path", "a path that begins with '/'");

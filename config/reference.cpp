@@ -50,6 +50,7 @@ pool = "api"
 
 constexpr std::string_view kRules = R"(
 - The unit is always written: durations as `"500ms"`, `"30s"`, `"10m"`, `"12h"`; sizes as `"64B"`, `"8KiB"`, `"400MiB"`, `"1GiB"`, `"1TiB"`; percentages as `"80%"`.
+  Only a size of `"0"` goes without.
 - A key that is not listed here is an error, with its place and the nearest known name. Every mistake is told at once; `drover check` and
   `drover run` then exit with 78.
 - A key with fields is a table, written inline, `stop = { grace = "5s" }`, or under a header of its own, `[pool.shop.stop]`.
@@ -68,7 +69,8 @@ In `command` and `env`, `${NAME}` is filled in for each worker, and `$$` is a do
 | `WORKER` | yes | no | the slot: 1, 2, … |
 | `DROVER_POOL`, `DROVER_WORKER`, `DROVER_INCARNATION` | no | yes | pool, slot and life of this process; never change them: they are how escaped descendants are found |
 | `HOME`, `USER`, `LOGNAME` | yes | yes | with `user`: that user's; else drover's own |
-| any other | yes | yes | from the pool's `env` (in the environment and in `command`), else from drover's own environment |
+| `NOTIFY_SOCKET` | no | yes | where it may say READY=1, STATUS=…, WATCHDOG=1, STOPPING=1, RELOADING=1 (sd_notify) |
+| any other | yes | yes | from the pool's `env` (in the environment and in `command`), else from its `env_file`, else from drover's own environment |
 
 Never passed on from drover's own environment: `NOTIFY_SOCKET`, `WATCHDOG_PID`, `WATCHDOG_USEC`, `LISTEN_PID`, `LISTEN_FDS`, `LISTEN_FDNAMES`,
 and the names above that drover sets itself. Standard input is `/dev/null`; standard output and error go into drover's log.
@@ -97,14 +99,18 @@ std::string_view kind_of(Type type) {
   switch (type) {
     case Type::text: return "string";
     case Type::path: return "absolute path";
+    case Type::file: return "file";
     case Type::folder: return "folder";
     case Type::url_path: return "URL path";
     case Type::host: return "host name";
+    case Type::header: return "host name, with or without a port";
     case Type::choice: return "";
     case Type::duration: return "duration";
     case Type::bytes: return "size";
     case Type::percent: return "percentage";
     case Type::integer: return "whole number";
+    case Type::fraction: return "number";
+    case Type::workers: return "whole number or `{ min, max }`";
     case Type::flag: return "`true` or `false`";
     case Type::command: return "list of strings";
     case Type::environment: return "table of strings";

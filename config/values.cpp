@@ -124,6 +124,12 @@ std::string suggest(std::string_view given, std::span<const std::string_view> kn
   return all;
 }
 
+std::string number_text(double number) {
+  std::array<char, 400> out{};  // the largest double has 309 digits before its point
+  const auto [end, error] = std::to_chars(out.data(), out.data() + out.size(), number, std::chars_format::fixed);
+  return error == std::errc{} ? std::string(out.data(), end) : std::string();
+}
+
 Read<Millis> read_duration(std::string_view text) {
   const auto amount = read_amount(text, kDurationUnits, kDurationSlips, kDuration);
   if (!amount) return amount.error();
@@ -133,6 +139,7 @@ Read<Millis> read_duration(std::string_view text) {
 }
 
 Read<Bytes> read_bytes(std::string_view text) {
+  if (text == "0") return Bytes{0};
   const auto amount = read_amount(text, kByteUnits, kByteSlips, kSize);
   if (!amount) return amount.error();
   if (*amount > 0x1p62) return Complaint{quoted(text) + " is too large", "no machine has that much"};
@@ -192,6 +199,17 @@ Read<std::string> read_url_path(std::string_view text) {
     if (byte <= 0x20 || byte >= 0x7F || c == '#') {
       return Complaint{quoted(text) + " holds a character that no request's path can have", "write it percent-encoded, like \"%20\" for a blank"};
     }
+  }
+  return taken(std::string(text));
+}
+
+Read<std::string> read_host_header(std::string_view text) {
+  const char* hint = "a name, with or without a port, like \"shop.example.org\"";
+  if (text.empty()) return Complaint{"is empty", "take the line out for the default"};
+  if (text.size() > 255) return Complaint{quoted(text) + " has more than 255 bytes", hint};
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte <= 0x20 || byte >= 0x7F || c == '/') return Complaint{quoted(text) + " holds a character that no Host header can have", hint};
   }
   return taken(std::string(text));
 }

@@ -25,6 +25,7 @@ using Read = base::Result<T, Complaint>;
 inline Read<std::string> taken(std::string text) { return {boost::system::in_place_value, std::move(text)}; }
 
 Read<Millis> read_duration(std::string_view text);
+/// "0" needs no unit.
 Read<Bytes> read_bytes(std::string_view text);
 Read<double> read_percent(std::string_view text);
 Read<PortRange> read_ports(std::string_view text);
@@ -34,9 +35,13 @@ Read<unsigned> read_umask(std::string_view text);
 /// A route's host, in lower case.
 Read<std::string> read_host(std::string_view text);
 Read<std::string> read_url_path(std::string_view text);
+/// A Host header's value.
+Read<std::string> read_host_header(std::string_view text);
 
 /// "did you mean 'x'?", or "known: a, b, c" when nothing is near.
 std::string suggest(std::string_view given, std::span<const std::string_view> known);
+/// The shortest text that is read as the same number: "0.1", "80".
+std::string number_text(double number);
 /// In double quotes, as it would stand in the file; long or unprintable text cut and escaped.
 std::string quoted(std::string_view text);
 

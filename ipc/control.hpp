@@ -16,11 +16,19 @@ namespace drover::ipc {
 
 enum class ControlType : std::uint32_t {
   start = 1,  ///< down: a = threads, b = listeners, c = CPUs that "auto" stands for; descriptors: config memfd, supervisor board, proxy board,
-              ///< eventfd per thread, listener each
+              ///< doorbell (an eventfd that any proxy thread writes when it needs a worker of a pool that is asleep), eventfd per thread,
+              ///< listener each
   ready,      ///< up: every thread accepts
   drain,      ///< down: a = milliseconds: stop accepting, close idle clients, finish the rest
   drained,    ///< up: no client connection is left
-  cut,        ///< down: a = row, b = incarnation: close its worker connections now
+  cut,        ///< down: a = row, b = incarnation, c = Cut: close its worker connections now
+};
+
+/// What becomes of the exchanges of a worker whose connections are cut.
+enum class Cut : std::uint32_t {
+  gone,     ///< it is dead: as if it had closed them
+  hung,     ///< it is about to be killed for hanging: 504, none is tried again
+  stopped,  ///< it is stopped by a signal: only those are cut that may be tried again elsewhere
 };
 
 struct ControlMessage {

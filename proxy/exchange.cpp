@@ -9,16 +9,8 @@ namespace drover::proxy {
 
 namespace {
 
-board::Method tally_method(http::verb method) {
-  switch (method) {
-    case http::verb::get: return board::Method::get;
-    case http::verb::head: return board::Method::head;
-    case http::verb::post: return board::Method::post;
-    default: return board::Method::other;
-  }
-}
-
-constexpr unsigned kRetryAfterSeconds = 1;
+/// With the answer to a request whose kind has ended workers: soon again would be no better.
+constexpr unsigned kBlockedRetryAfterSeconds = 60;
 
 /// The Host of a request that came without one; a path of this machine is no name.
 std::string_view local_name(const config::Bind& bind) {
@@ -43,11 +35,8 @@ Exchange::~Exchange() {
   thread_.exchange_ended(*this);
 }
 
-/// An exchange that lasts wants to know when its client is gone; a short one is over before that pays.
-void Exchange::watch_client() { thread_.loop().want(session_.stream().watch(), 0); }
-
-void Exchange::cut() {
-  cut_ = true;
+void Exchange::cut(ipc::Cut why) {
+  if (cut_ != ipc::Cut::hung) cut_ = why;  // the death that follows makes no retry of it
   thread_.loop().wake(session_.fiber());
 }
 
@@ -69,10 +58,14 @@ Task<bool> Exchange::run() {
 }
 
 Task<bool> Exchange::serve() {
-  const auto pool = thread_.routes().match(head_.host, head_.path());
-  if (!pool) co_return co_await answer_error(404, "no route leads from this host and path to a pool");
-  pool_ = *pool;
+  const auto match = thread_.routes().match(head_.host, head_.path());
+  if (!match) co_return co_await answer_error(404, "no route leads from this host and path to a pool");
+  pool_ = match->pool;
   pool_config_ = &thread_.config().pools[pool_];
+  if (note_kind(match->route)) {
+    co_return co_await answer_error(503, "requests like this have ended workers of this server; it is answered here for a while",
+                                    kBlockedRetryAfterSeconds);
+  }
   thread_.retry_budget(pool_).request();
 
   const auto& limit = session_.listener().limits.body;
@@ -87,17 +80,15 @@ Task<bool> Exchange::serve() {
   write_request(request_text_, head_, facts);
 
   Outcome outcome;
-  for (std::uint32_t attempt = 1;; ++attempt) {
+  for (;; ++attempt_) {
     if (!leased_) {
       const bool acquired = co_await acquire();
       if (!acquired) co_return keep_client_;
     }
+    begin_flight();
     outcome = co_await try_worker();
-    if (outcome.worker_fault) {
-      thread_.board().row(lease_.row).errors.fetch_add(1, std::memory_order_relaxed);
-      thread_.queue(pool_).pass_over(lease_, thread_.loop().now());
-    }
-    const bool again = attempt < pool_config_->retry.attempts && may_retry(outcome);
+    judge(outcome);
+    const bool again = attempt_ < pool_config_->retry.attempts && may_retry(outcome);
     if (again && retry_here()) continue;
     give_back_worker(outcome.kind == Outcome::Kind::complete);
     if (!again) break;
@@ -108,6 +99,7 @@ Task<bool> Exchange::serve() {
     case Outcome::Kind::unanswered:
     case Outcome::Kind::rejected: co_return co_await answer_error(outcome.status, outcome.reason);
     case Outcome::Kind::truncated:
+      complain("cut short", outcome.reason);
       thread_.tally(pool_).truncated.add();
       // Where the end of the connection is the end of the body, only a reset tells the one from the other.
       if (const RelayPlan plan = response_plan(); plan.out == OutFraming::raw && plan.in != Framing::length) session_.reset_at_end();
@@ -206,6 +198,8 @@ Task<bool> Exchange::stand_in_line(const balancer::Avoid& avoid) {
   board::PoolTally& tally = thread_.tally(pool_);
   Fiber& fiber = session_.fiber();
   const auto entry = queue.enter(waiter_, thread_.claimer(pool_), avoid, thread_.loop(), fiber);
+  // Also for one that finds no place in the line: its next try shall find a worker.
+  if (entry != PoolQueue::Entry::granted && thread_.supervisor_board().asleep(pool_)) thread_.ring_doorbell();
   if (entry == PoolQueue::Entry::full || entry == PoolQueue::Entry::nobody) {
     const bool full = entry == PoolQueue::Entry::full;
     tally.queue_rejected[static_cast<std::size_t>(full ? board::QueueReason::full : board::QueueReason::nobody)].add();
@@ -217,8 +211,12 @@ Task<bool> Exchange::stand_in_line(const balancer::Avoid& avoid) {
   bool left = false;
   if (entry == PoolQueue::Entry::queued) {
     thread_.loop().want(watch, kWantHangup);
-    thread_.loop().set_deadline(fiber, since + pool_config_->queue.wait);
-    while (queue.state(waiter_) == Waiter::State::waiting && !fiber.timed_out && !left && !expired_) {
+    thread_.loop().set_deadline(fiber, line_ends(since));
+    while (queue.state(waiter_) == Waiter::State::waiting && !left && !expired_) {
+      if (std::exchange(fiber.timed_out, false)) {
+        if (thread_.loop().now() >= line_ends(since)) break;
+        thread_.loop().set_deadline(fiber, line_ends(since));  // the pool fell asleep meanwhile
+      }
       left = watch.hangup;  // in the line a client that ends its sending has left
       if (!left) co_await thread_.loop().wait(fiber);
     }
@@ -244,12 +242,20 @@ Task<bool> Exchange::stand_in_line(const balancer::Avoid& avoid) {
   co_return false;
 }
 
+/// Where a worker must be started first, its start is waited for.
+base::TimePoint Exchange::line_ends(base::TimePoint since) const {
+  const base::Millis wait = pool_config_->queue.wait;
+  return since + (thread_.supervisor_board().asleep(pool_) ? std::max(wait, pool_config_->ready.timeout) : wait);
+}
+
 /// Once at the moment of use, wherever the connection comes from: has its worker ended it meanwhile?
 void Exchange::take_grant() {
   Grant grant = std::exchange(waiter_.grant, {});
   lease_ = grant.lease;
   leased_ = true;
   permit_ = std::move(grant.permit);
+  // Closed since it was handed over: the worker may have been stopped, and its cut has come before this fiber had the lease.
+  if (!thread_.claimer(pool_).transferable(lease_)) cut_ = ipc::Cut::stopped;
   if (!grant.connection.fd) return;
   connection_ = std::make_unique<WorkerConnection>(thread_.loop(), std::move(grant.connection.fd), lease_, std::move(grant.connection.permit));
   connection_->reused = true;
@@ -258,18 +264,33 @@ void Exchange::take_grant() {
   connection_.reset();
 }
 
+/// May it be sent once more, elsewhere?
+bool Exchange::repeatable(bool written, bool refused) const {
+  // A chunked body's decoder can't be turned back once a try has begun.
+  const bool untouched = !written && (refused || head_.framing != Framing::chunked);
+  if (body_plan_ == BodyPlan::streamed && !untouched) return false;
+  return !written || head_.idempotent();
+}
+
+/// Its worker is cut: does this try end? A stopped one may go on one day: who can't be served elsewhere waits for that, or for its death.
+bool Exchange::must_leave(bool connecting) {
+  if (*cut_ != ipc::Cut::stopped) return true;
+  const bool answered = any_response_byte_ || interim_count_ > 0;
+  const bool elsewhere = attempt_ < pool_config_->retry.attempts && thread_.queue(pool_).any_open();
+  if (!answered && elsewhere && repeatable(written_, connecting)) return true;
+  cut_.reset();
+  return false;
+}
+
 bool Exchange::may_retry(const Outcome& outcome) {
   using Kind = Outcome::Kind;
   if (outcome.kind != Kind::refused && outcome.kind != Kind::unanswered) return false;
-  // A chunked body's decoder can't be turned back once a try has begun.
-  const bool untouched = !outcome.written && (outcome.kind == Kind::refused || head_.framing != Framing::chunked);
-  if (body_plan_ == BodyPlan::streamed && !untouched) return false;
-  if (outcome.written && !head_.idempotent()) return false;
-  // A death that the supervisor has seen proves that the request is not to blame for a retry storm.
-  const bool proven = !thread_.claimer(pool_).transferable(lease_);
+  if (cut_ == ipc::Cut::hung || !repeatable(outcome.written, outcome.kind == Kind::refused)) return false;
+  // What the supervisor has seen, a death or a stop, proves that the request is not to blame for a retry storm.
+  const bool proven = cut_ == ipc::Cut::stopped || !thread_.claimer(pool_).transferable(lease_);
   if (!proven && !thread_.retry_budget(pool_).take(thread_.loop().now())) return false;
   thread_.tally(pool_).retries[static_cast<std::size_t>(outcome.retry)].add();
-  if (connection_ && connection_->reused) {
+  if (connection_ && connection_->reused && !cut_) {
     fresh_only_ = true;  // most likely only the idle connection was stale, not the worker
   } else if (tried_count_ < tried_.size()) {
     tried_[tried_count_++] = lease_;
@@ -280,7 +301,9 @@ bool Exchange::may_retry(const Outcome& outcome) {
 /// Where an idle connection of a bounded pool was stale, the next try takes its place, instead of standing in line once more. The
 /// worker has ended its side already.
 bool Exchange::retry_here() {
-  if (!thread_.queue(pool_).bounded() || !connection_ || !connection_->reused || !thread_.claimer(pool_).transferable(lease_)) return false;
+  if (!thread_.queue(pool_).bounded() || !connection_ || !connection_->reused || cut_ || !thread_.claimer(pool_).transferable(lease_)) {
+    return false;
+  }
   permit_ = std::move(connection_->permit);
   connection_.reset();
   return true;
@@ -290,7 +313,8 @@ bool Exchange::retry_here() {
 void Exchange::give_back_worker(bool reusable) {
   if (!leased_) return;
   leased_ = false;
-  cut_ = false;
+  cut_.reset();
+  end_flight();
   balancer::Claimer& claimer = thread_.claimer(pool_);
   PoolQueue& queue = thread_.queue(pool_);
   WorkerConnectionPtr connection = std::move(connection_);
@@ -318,17 +342,7 @@ void Exchange::give_back_worker(bool reusable) {
   queue.give_back(claimer, std::move(grant));
 }
 
-void Exchange::client_left(board::Stage stage) { thread_.tally(pool_).client_disconnects[static_cast<std::size_t>(stage)].add(); }
-
-void Exchange::record(unsigned status) {
-  if (answered_ || pool_config_ == nullptr) return;
-  answered_ = true;
-  board::PoolTally& tally = thread_.tally(pool_);
-  tally.request(tally_method(head_.method), status);
-  tally.duration.observe(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(thread_.loop().now() - began_).count()));
-}
-
-Task<bool> Exchange::answer_error(unsigned status, std::string_view reason) {
+Task<bool> Exchange::answer_error(unsigned status, std::string_view reason, unsigned retry_after_s) {
   const bool whole_body = body_plan_ == BodyPlan::whole && body_is_here();
   if (!whole_body) unread_body_ = true;
   keep_client_ = keep_client_ && whole_body && status != 400 && status != 408 && !thread_.draining();
@@ -340,11 +354,12 @@ Task<bool> Exchange::answer_error(unsigned status, std::string_view reason) {
   reply.head_only = head_.method == http::verb::head;
   reply.keep_alive = keep_client_;
   reply.keep_alive_named = head_.version < 11;
-  reply.retry_after_s = status == 503 ? kRetryAfterSeconds : 0;
+  reply.retry_after_s = status == 503 ? retry_after_s : 0;
   reply.date = thread_.date();
   response_text_.clear();
   write_error(response_text_, reply);
   record(status);
+  if (status == 502 || status == 504) complain(status == 502 ? "502" : "504", reason);
   const bool sent = co_await session_.send_all(response_text_.view());
   keep_client_ = keep_client_ && sent;
   co_return keep_client_;

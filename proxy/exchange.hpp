@@ -7,7 +7,9 @@
 #pragma once
 
 #include "balancer/claim.hpp"
+#include "ipc/control.hpp"
 #include "proxy/buffer.hpp"
+#include "proxy/flights.hpp"
 #include "proxy/head_scan.hpp"
 #include "proxy/head_write.hpp"
 #include "proxy/message.hpp"
@@ -56,11 +58,10 @@ class Exchange {
   /// Has the client more to send that nobody will read?
   bool unread_body() const { return unread_body_; }
 
-  // The thread cuts the exchanges of a worker that is gone.
+  // The thread cuts the exchanges of a worker that is gone, hangs or is stopped.
   bool uses(std::uint32_t row, base::Incarnation incarnation) const { return leased_ && lease_.row == row && lease_.incarnation == incarnation; }
-  void cut();
-  /// At each tick.
-  void watch_client();
+  void cut(ipc::Cut why);
+  void tick();
   /// How long it may still go on in a drain; none: not yet known.
   std::optional<base::Millis> drain_limit() const;
   /// That time is over.
@@ -69,6 +70,7 @@ class Exchange {
 
  private:
   using Clock = base::TimePoint;                           // a moment on it
+  static constexpr unsigned kRetryAfterSeconds = 1;        ///< with a 503
   enum class BodyPlan : std::uint8_t { whole, streamed };  ///< whole: it stands in the session's buffer and can be sent again
 
   // exchange.cpp: the course of things.
@@ -78,14 +80,26 @@ class Exchange {
   Task<bool> stand_in_line(const balancer::Avoid& avoid);
   void take_grant();
   bool body_is_here() const;
+  bool repeatable(bool written, bool refused) const;
   bool may_retry(const Outcome& outcome);
-  Task<bool> answer_error(unsigned status, std::string_view reason);
-  void record(unsigned status);
+  bool must_leave(bool connecting);
+  Task<bool> answer_error(unsigned status, std::string_view reason, unsigned retry_after_s = kRetryAfterSeconds);
   void take_body_from_session();
   void give_body_back();
   bool retry_here();
   void give_back_worker(bool reusable);
+  base::TimePoint line_ends(base::TimePoint since) const;
+
+  // exchange_account.cpp: what is written down.
+  bool note_kind(std::uint32_t route);
+  void begin_flight();
+  void end_flight();
+  void judge(const Outcome& outcome);
+  void worker_moved();
+  bool waits_for_client() const;
   void client_left(board::Stage stage);
+  void record(unsigned status);
+  void complain(std::string_view status, std::string_view reason);
 
   // exchange_try.cpp: one try on one worker.
   Task<Outcome> try_worker();
@@ -101,6 +115,7 @@ class Exchange {
   std::optional<Outcome> check_clocks();
   void want_and_set_clock();
   Outcome worker_ended(board::RetryReason how) const;
+  Outcome left_worker(bool connecting) const;
   Outcome response_broken(std::string_view reason) const;
   Outcome or_truncated(Outcome rejection) const;
   RelayPlan response_plan() const;
@@ -115,6 +130,7 @@ class Exchange {
   std::array<char, 32> request_id_{};
   std::uint32_t pool_ = 0;
   const config::Pool* pool_config_ = nullptr;
+  std::uint64_t kind_ = 0;  ///< its fingerprint
   bool keep_client_ = false;
   bool unread_body_ = false;
   bool answered_ = false;
@@ -134,11 +150,16 @@ class Exchange {
   Waiter waiter_;
   WorkerConnectionPtr connection_;
   Permit permit_;
-  bool fresh_only_ = false;  ///< an idle connection has failed this exchange
-  bool cut_ = false;
-  bool expired_ = false;
   std::array<balancer::Lease, 8> tried_;
   std::size_t tried_count_ = 0;
+  std::uint32_t attempt_ = 1;
+  std::uint32_t flight_ = Flights::kNone;
+  std::optional<ipc::Cut> cut_;
+  bool fresh_only_ = false;  ///< an idle connection has failed this exchange
+  bool expired_ = false;
+  bool flying_ = false;
+  bool flight_broke_ = false;
+  bool client_bound_ = false;  ///< as counted in the row's gauge
 
   // The response.
   std::optional<ResponseHead> response_;
@@ -151,6 +172,7 @@ class Exchange {
   unsigned interim_count_ = 0;
   bool any_response_byte_ = false;
   bool tunnel_agreed_ = false;
+  bool event_stream_ = false;  ///< whose silence is no fault
   Clock upload_moved_{};
   Clock worker_moved_{};
 };

@@ -18,6 +18,9 @@ namespace {
 constexpr std::size_t kMaxResponseHead = std::size_t{64} * 1024;
 constexpr unsigned kMaxInterim = 32;
 constexpr std::uint64_t kUpgraded = 101;
+constexpr std::string_view kHung = "the worker stopped answering and is being replaced";
+constexpr std::string_view kGone = "the worker is gone";
+constexpr std::string_view kStopped = "the worker is stopped";
 
 Outcome ended(Outcome::Kind kind) {
   Outcome outcome;
@@ -44,6 +47,8 @@ Outcome not_connected(unsigned status, std::string_view reason, board::RetryReas
 }  // namespace
 
 Task<Outcome> Exchange::try_worker() {
+  written_ = any_response_byte_ = false;
+  if (cut_ && must_leave(true)) co_return left_worker(true);
   if (!connection_ && !fresh_only_ && pool_config_->keepalive && !thread_.queue(pool_).bounded()) {
     connection_ = thread_.idle().take(lease_, thread_.loop().now(), !head_.idempotent());
   }
@@ -60,7 +65,7 @@ Task<Outcome> Exchange::connect() {
   const bool read = thread_.supervisor_board().read_row(lease_.row, info);
   if (!read || info.incarnation != lease_.incarnation) {
     if (read) thread_.thread_tally().claims_after_close.add();
-    co_return not_connected(502, "the worker is gone", board::RetryReason::connect);
+    co_return not_connected(502, kGone, board::RetryReason::connect);
   }
   base::UniqueFd fd(::socket(info.endpoint.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) co_return rejected(503, "the proxy has no descriptor left for a connection to a worker", false);
@@ -81,7 +86,7 @@ Task<Outcome> Exchange::connect() {
     thread_.loop().want(watch, kWantWrite);
     watch.writable = false;
     thread_.loop().set_deadline(fiber, thread_.loop().now() + pool_config_->timeouts.connect);
-    while (!watch.writable && !watch.broken && !fiber.timed_out && !cut_) co_await thread_.loop().wait(fiber);
+    while (!watch.writable && !watch.broken && !fiber.timed_out && !(cut_ && must_leave(true))) co_await thread_.loop().wait(fiber);
     watch.want = 0;
     const bool late = std::exchange(fiber.timed_out, false) || (cut_ && !watch.writable);
     error = late ? ETIMEDOUT : connection_->stream.connect_error();
@@ -91,6 +96,7 @@ Task<Outcome> Exchange::connect() {
     }
   }
   if (error == 0) co_return ended(Outcome::Kind::complete);
+  if (cut_ == ipc::Cut::hung || cut_ == ipc::Cut::stopped) co_return left_worker(true);
   if (error == ETIMEDOUT) co_return not_connected(504, "the worker did not accept the connection in time", board::RetryReason::timeout);
   thread_.pass_over(lease_);
   co_return not_connected(502, "the worker refused the connection", board::RetryReason::connect);
@@ -103,7 +109,8 @@ Task<Outcome> Exchange::pump() {
   worker.fiber = &fiber;
   response_scan_.reset();
   response_text_.clear();
-  written_ = upload_done_ = upload_failed_ = any_response_byte_ = false;
+  upload_done_ = upload_failed_ = false;
+  upload_at_ = Moved::busy;
   download_at_ = Moved::need_source;
   upload_moved_ = worker_moved_ = thread_.loop().now();
   connection_->idle_most = pool_config_->timeouts.idle;
@@ -140,8 +147,8 @@ Task<Outcome> Exchange::pump() {
       break;
     }
     // What the dead worker sent is still delivered, however slow the client.
-    if (cut_ && !worker.readable && (!download_ || download_at_ == Moved::need_source)) {
-      over = worker_ended(board::RetryReason::closed);
+    if (cut_ && !worker.readable && (!download_ || download_at_ == Moved::need_source) && must_leave(false)) {
+      over = left_worker(false);
       break;
     }
     want_and_set_clock();
@@ -163,11 +170,14 @@ Task<Outcome> Exchange::pump() {
 
 std::optional<Outcome> Exchange::step_upload(Relay<true>& up, bool& moved) {
   if (upload_done_ || upload_failed_) return {};
+  const bool was_full = upload_at_ == Moved::need_sink;
   upload_at_ = up.step();
   written_ = up.sent_any();
   if (up.moved()) {
     moved = true;
     upload_moved_ = worker_moved_ = thread_.loop().now();
+    // That the kernel takes bytes says nothing of the worker; that it takes them again after it was full does.
+    if (was_full) worker_moved();
   }
   switch (upload_at_) {
     case Moved::busy:
@@ -208,7 +218,7 @@ std::optional<Outcome> Exchange::read_response(bool& moved) {
     if (got.what != Io::ok) return worker_ended(got.what == Io::eof ? board::RetryReason::closed : board::RetryReason::reset);
     in.commit(got.bytes);
     any_response_byte_ = moved = true;
-    worker_moved_ = thread_.loop().now();
+    worker_moved();
   }
 }
 
@@ -271,6 +281,10 @@ void Exchange::take_final_response() {
   // An answer that comes before the request's end: the rest of the body will not be read.
   keep_client_ = keep_client_ && delimited && upload_done_ && !thread_.draining();
   note_keep_alive_hint();
+  if (plan.in == Framing::chunked || plan.in == Framing::until_close) {
+    const Field* type = response_->find(http::field::content_type);
+    event_stream_ = type != nullptr && type->value.starts_with("text/event-stream");
+  }
   write_response(response_text_, *response_, {head_.version, keep_client_, plan.out == OutFraming::chunked, false, thread_.date()});
 }
 
@@ -293,7 +307,7 @@ std::optional<Outcome> Exchange::step_download(bool& moved) {
   download_at_ = down.step();
   if (down.moved()) {
     moved = true;
-    worker_moved_ = thread_.loop().now();
+    worker_moved();
   }
   switch (download_at_) {
     case Moved::busy:
@@ -309,8 +323,20 @@ std::optional<Outcome> Exchange::step_download(bool& moved) {
   return {};
 }
 
+/// What the supervisor's word about its worker means for this try.
+Outcome Exchange::left_worker(bool connecting) const {
+  if (cut_ == ipc::Cut::hung) return or_truncated(rejected(504, kHung, true));
+  if (cut_ != ipc::Cut::stopped)
+    return connecting ? not_connected(502, kGone, board::RetryReason::connect) : worker_ended(board::RetryReason::closed);
+  Outcome outcome = rejected(504, kStopped, false);
+  outcome.kind = connecting ? Outcome::Kind::refused : Outcome::Kind::unanswered;
+  outcome.retry = board::RetryReason::timeout;
+  return outcome;
+}
+
 /// The worker ended the connection before its response was whole.
 Outcome Exchange::worker_ended(board::RetryReason how) const {
+  if (cut_ == ipc::Cut::hung) return left_worker(false);
   if (any_response_byte_ || interim_count_ > 0) return response_broken("the worker closed the connection inside its response");
   Outcome outcome = rejected(502, "the worker closed the connection without an answer", true);
   outcome.kind = Outcome::Kind::unanswered;
@@ -390,7 +416,7 @@ Task<Outcome> Exchange::tunnel() {
     if (!up_was_done && up.done()) connection_->stream.end_sending();
     if (!down_was_done && down.done()) session_.stream().end_sending();
     if (up.done() && down.done()) break;
-    if (up_at > Moved::done || down_at > Moved::done || cut_ || expired_) break;
+    if (up_at > Moved::done || down_at > Moved::done || expired_ || (cut_ && cut_ != ipc::Cut::stopped)) break;
     if (up_at == Moved::busy || down_at == Moved::busy) {
       co_await thread_.loop().yield(fiber);
       continue;

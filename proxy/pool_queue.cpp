@@ -52,7 +52,7 @@ PoolQueue::Entry PoolQueue::enter(Waiter& waiter, balancer::Claimer& claimer, co
       waiter.state = Waiter::State::granted;
       return Entry::granted;
     }
-    if (result.why == balancer::NoLease::nobody && hopeless(loop.now()) && supervisor_.expected(pool_) == 0) return Entry::nobody;
+    if (result.why == balancer::NoLease::nobody && hopeless(loop.now()) && !hope()) return Entry::nobody;
   }
   if (line_.size() >= config_.queue.max) return Entry::full;
   waiter.state = Waiter::State::waiting;
@@ -97,9 +97,12 @@ void PoolQueue::hand(Waiter& waiter, Grant grant) {
 
 void PoolQueue::give_back(balancer::Claimer& claimer, Grant grant) {
   const std::lock_guard lock(mutex_);
-  if (!line_.empty() && !passed_over(grant.lease) && claimer.transferable(grant.lease)) {
+  const bool willing = supervisor_.share(grant.lease.row) > 0;
+  if (!line_.empty() && willing && !passed_over(grant.lease) && claimer.transferable(grant.lease)) {
     Waiter& head = *line_.front();
     pop_front();
+    // One exchange more that is given to it, as by a claim: who counts what a worker has served counts claims.
+    proxy_.row(grant.lease.row).claims.fetch_add(1, std::memory_order_relaxed);
     hand(head, std::move(grant));
     return;
   }
@@ -107,6 +110,7 @@ void PoolQueue::give_back(balancer::Claimer& claimer, Grant grant) {
   if (grant.connection.fd) parked(grant.lease.row).push_back(std::move(grant.connection));
   // Under the mutex: whoever enters next must find the place free, or would wait for it in vain.
   grant.permit = {};
+  if (!willing) serve_line(claimer);
 }
 
 void PoolQueue::pass_over(const balancer::Lease& lease, base::TimePoint now) {
@@ -128,6 +132,10 @@ void PoolQueue::retry(balancer::Claimer& claimer, base::TimePoint now) {
 
 void PoolQueue::retry_locked(balancer::Claimer& claimer, base::TimePoint now) {
   std::erase_if(failed_, [&](const Failed& failed) { return now >= failed.until; });
+  serve_line(claimer);
+}
+
+void PoolQueue::serve_line(balancer::Claimer& claimer) {
   std::array<balancer::Lease, kMaxFailed> avoided;
   const auto end = std::transform(failed_.begin(), failed_.end(), avoided.begin(), [](const Failed& failed) { return failed.lease; });
   while (!line_.empty()) {
@@ -143,16 +151,20 @@ void PoolQueue::retry_locked(balancer::Claimer& claimer, base::TimePoint now) {
 
 bool PoolQueue::any_open() const {
   const auto rows = proxy_.shape().pools[pool_];
-  for (std::uint32_t row = rows.first; row < rows.first + rows.count; ++row) {
+  const std::uint32_t used = std::min(supervisor_.rows_used(pool_), rows.count);
+  for (std::uint32_t row = rows.first; row < rows.first + used; ++row) {
     if (!proxy_.gate(row).view().closed) return true;
   }
   return false;
 }
 
+/// Is a worker about to come, if only because somebody asks?
+bool PoolQueue::hope() const { return supervisor_.expected(pool_) > 0 || supervisor_.asleep(pool_); }
+
 void PoolQueue::tick(balancer::Claimer& claimer, base::TimePoint now) {
   const std::lock_guard lock(mutex_);
   retry_locked(claimer, now);
-  if (any_open() || supervisor_.expected(pool_) > 0) {
+  if (any_open() || hope()) {
     nothing_since_.reset();
   } else if (!nothing_since_) {
     nothing_since_ = now;

@@ -43,6 +43,8 @@ class PoolQueue {
   PoolQueue(const config::Pool& config, std::uint32_t pool, const board::SupervisorBoard& supervisor, const board::ProxyBoard& proxy);
 
   bool bounded() const { return config_.concurrency > 0; }
+  /// Is any worker of the pool eligible?
+  bool any_open() const;
   bool anyone_waiting() const { return proxy_.pool(pool_).queued.load(std::memory_order_relaxed) > 0; }
 
   enum class Entry : std::uint8_t { granted, queued, full, nobody };
@@ -52,7 +54,8 @@ class PoolQueue {
   /// Out of the line. A grant that came meanwhile stays in the waiter for its owner to use or return.
   void leave(Waiter& waiter);
 
-  /// Returns a lease of a bounded pool with its connection (or only the permit): to the head of the line, else to the pool.
+  /// Returns a lease of a bounded pool with its connection (or only the permit): to the head of the line, else to the pool. A worker that
+  /// wants no share of the work is not handed on: the line is served by the rules of a claim.
   void give_back(balancer::Claimer& claimer, Grant grant);
   /// This worker has just failed an exchange: for a moment those who wait are not sent after it, which would use up everybody's tries
   /// between a death and its news.
@@ -74,7 +77,8 @@ class PoolQueue {
   void hand(Waiter& waiter, Grant grant);
   static void wake(const Waiter& waiter);
   void retry_locked(balancer::Claimer& claimer, base::TimePoint now);
-  bool any_open() const;
+  void serve_line(balancer::Claimer& claimer);
+  bool hope() const;
   bool passed_over(const balancer::Lease& lease) const;
   bool hopeless(base::TimePoint now) const { return nothing_since_ && now - *nothing_since_ >= kHopePause; }
   void pop_front();
@@ -96,7 +100,7 @@ class PoolQueue {
 
   /// A moment's gap between a death and the news of its successor is no loss of hope.
   static constexpr base::Millis kHopePause{250};
-  /// Since when every tick of every thread found no gate open and no worker expected.
+  /// Since when every tick of every thread found no gate open and nothing to hope for.
   std::optional<base::TimePoint> nothing_since_;
   std::vector<std::vector<ParkedConnection>> parked_;  ///< by row of the pool
 };

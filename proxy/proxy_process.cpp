@@ -1,5 +1,6 @@
 #include "proxy/proxy_process.hpp"
 
+#include "balancer/capacity.hpp"
 #include "base/log.hpp"
 #include "config/parse.hpp"
 #include "ipc/control.hpp"
@@ -28,6 +29,7 @@ namespace {
 
 constexpr int kDrainPollMs = 20;
 constexpr int kKeepaliveIdleS = 60;
+constexpr std::size_t kBoards = 3;       // configuration and both boards: they go before the descriptors that are kept
 constexpr int kKeepaliveIntervalS = 15;  // nine unanswered ones (the kernel's default) end the connection
 
 base::Result<std::string> read_memfd(int fd) {
@@ -78,7 +80,7 @@ class Process {
         supervisor_(std::move(supervisor)),
         board_(std::move(board)),
         descriptors_(std::move(descriptors)),
-        shared_{config_, balancer::Routes(config_), supervisor_, board_, {}, {}} {}
+        shared_{config_, balancer::Routes(config_), supervisor_, board_, {}, {}, descriptors_.front().get(), complaints_pipe()} {}
 
   base::Result<void> make_threads(std::uint32_t threads);
   bool obey();
@@ -88,7 +90,7 @@ class Process {
   config::Config config_;
   board::SupervisorBoard supervisor_;
   board::ProxyBoard board_;
-  std::vector<base::UniqueFd> descriptors_;  ///< eventfds, then listeners
+  std::vector<base::UniqueFd> descriptors_;  ///< doorbell, eventfds, then listeners
   Shared shared_;
   std::vector<std::unique_ptr<ProxyThread>> threads_;
   std::optional<base::TimePoint> drain_until_;
@@ -97,35 +99,34 @@ class Process {
 base::Result<std::unique_ptr<Process>> Process::create(int control, ipc::ControlMessage start) {
   const std::uint32_t threads = start.a;
   const std::uint32_t listeners = start.b;
-  if (start.descriptors.size() != 3 + std::size_t{threads} + listeners)
+  if (start.descriptors.size() != kBoards + 1 + std::size_t{threads} + listeners)
     return base::Error{"the start message brought the wrong number of descriptors", EPROTO};
   auto text = read_memfd(start.descriptors[0].get());
   if (!text) return text.error();
   auto parsed = config::parse(*text, "cluster.toml", start.c);
   if (!parsed) return base::Error{"the configuration is not what the supervisor checked: " + config::render(parsed.error()), EPROTO};
-  std::vector<std::uint32_t> workers;
-  for (const auto& pool : parsed->pools) workers.push_back(pool.workers);
-  const board::Shape shape = board::make_shape(workers, threads, listeners);
+  const board::Shape shape = balancer::shape_of(*parsed, threads, listeners);
   auto supervisor = board::SupervisorBoard::attach(start.descriptors[1].get(), shape);
   if (!supervisor) return supervisor.error();
   auto board = board::ProxyBoard::attach(start.descriptors[2].get(), shape);
   if (!board) return board.error();
-  std::vector<base::UniqueFd> rest(std::make_move_iterator(start.descriptors.begin() + 3), std::make_move_iterator(start.descriptors.end()));
+  std::vector<base::UniqueFd> rest(std::make_move_iterator(start.descriptors.begin() + kBoards), std::make_move_iterator(start.descriptors.end()));
   std::unique_ptr<Process> process(new Process(control, std::move(*parsed), std::move(*supervisor), std::move(*board), std::move(rest)));
   if (auto made = process->make_threads(threads); !made) return made.error();
   return process;
 }
 
 base::Result<void> Process::make_threads(std::uint32_t threads) {
-  for (std::size_t i = threads; i < descriptors_.size(); ++i) {
+  for (std::size_t i = 1 + std::size_t{threads}; i < descriptors_.size(); ++i) {
     prepare_listener(descriptors_[i].get());
     shared_.listeners.push_back(descriptors_[i].get());
+    shared_.at_the_door.emplace_back(0);
   }
   for (std::uint32_t pool = 0; pool < config_.pools.size(); ++pool) {
     shared_.queues.push_back(std::make_unique<PoolQueue>(config_.pools[pool], pool, supervisor_, board_));
   }
   for (std::uint32_t i = 0; i < threads; ++i) {
-    auto thread = ProxyThread::create(shared_, i, descriptors_[i].get());
+    auto thread = ProxyThread::create(shared_, i, descriptors_[1 + i].get());
     if (!thread) return thread.error();
     threads_.push_back(std::move(*thread));
   }
@@ -143,7 +144,7 @@ bool Process::obey() {
       for (auto& thread : threads_) thread->drain();
       break;
     case ipc::ControlType::cut:
-      for (auto& thread : threads_) thread->cut((*received)->a, (*received)->b);
+      for (auto& thread : threads_) thread->cut((*received)->a, (*received)->b, static_cast<ipc::Cut>((*received)->c));
       break;
     default: break;
   }

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -95,7 +96,13 @@ base::Result<std::unique_ptr<ProxyThread>> ProxyThread::create(Shared& shared, s
 }
 
 ProxyThread::ProxyThread(Shared& shared, std::uint32_t index, std::unique_ptr<Loop> loop, int board_changed)
-    : shared_(shared), index_(index), loop_(std::move(loop)), idle_(shared.board.shape().rows), ids_(random_seed()) {
+    : shared_(shared),
+      index_(index),
+      loop_(std::move(loop)),
+      idle_(shared.board.shape().rows),
+      flights_(shared.board.flights(index)),
+      complaints_(shared.complaints),
+      ids_(random_seed()) {
   for (std::uint32_t pool = 0; pool < shared_.config.pools.size(); ++pool) {
     const auto& config = shared_.config.pools[pool];
     claimers_.emplace_back(shared_.supervisor, shared_.board, pool, *balancer::find_strategy(config.strategy), random_seed());
@@ -107,6 +114,7 @@ ProxyThread::ProxyThread(Shared& shared, std::uint32_t index, std::unique_ptr<Lo
     [[maybe_unused]] const ssize_t got = ::read(board_changed_.fd, &drained, sizeof drained);
     for (std::uint32_t pool = 0; pool < claimers_.size(); ++pool) {
       if (queue(pool).anyone_waiting()) queue(pool).retry(claimer(pool), loop_->now());
+      ring_if_needed(pool);
     }
   };
   loop_->arm(board_changed_, false);
@@ -122,7 +130,7 @@ ProxyThread::~ProxyThread() = default;
 
 void ProxyThread::run() {
   // Here, so that a thread that never runs never holds a client.
-  for (Accepting& accepting : accepting_) loop_->arm(accepting.callback, true);
+  for (Accepting& accepting : accepting_) open_door(accepting);
   loop_->every(kTick, [this] { tick(); });
   tick();
   board::Histogram& turns = thread_tally().loop_turn;
@@ -133,15 +141,17 @@ void ProxyThread::run() {
 
 void ProxyThread::accept_some(Accepting& accepting) {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    // The kernel wakes one thread for a client: who is woken takes it, and rests only then. When all are full, the next tick looks again.
+    // The kernel wakes one thread for a client: who is woken takes it, and rests only then. When all are full, the end of a session
+    // or the next tick looks again.
     const Share now = share(accepting.listener);
-    if (draining_ || now == Share::full || (now == Share::ahead && i > 0)) return loop_->disarm(accepting.callback);
+    if (draining_ || now == Share::full) return leave_door(accepting);
+    if (now == Share::ahead && i > 0 && may_rest(accepting.listener)) return loop_->disarm(accepting.callback);
     sockaddr_storage address{};
     socklen_t length = sizeof address;
     base::UniqueFd fd(::accept4(accepting.callback.fd, reinterpret_cast<sockaddr*>(&address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd) {
       // Out of descriptors or memory: the connection stays in the kernel's queue until the next tick.
-      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) loop_->disarm(accepting.callback);
+      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) leave_door(accepting);
       return;
     }
     auto& count = shared_.board.client_connections(index_, accepting.listener);
@@ -151,6 +161,28 @@ void ProxyThread::accept_some(Accepting& accepting) {
 }
 
 /// Ahead: by more than a quarter of the mean; then the others accept.
+void ProxyThread::open_door(Accepting& accepting) {
+  if (draining_ || accepting.callback.armed) return;
+  loop_->arm(accepting.callback, true);
+  if (accepting.callback.armed) shared_.at_the_door[accepting.listener].fetch_add(1, std::memory_order_relaxed);
+}
+
+void ProxyThread::leave_door(Accepting& accepting) {
+  if (!accepting.callback.armed) return;
+  loop_->disarm(accepting.callback);
+  shared_.at_the_door[accepting.listener].fetch_sub(1, std::memory_order_relaxed);
+}
+
+/// True: this thread is counted out already and must disarm.
+bool ProxyThread::may_rest(std::uint32_t listener) {
+  auto& there = shared_.at_the_door[listener];
+  std::uint32_t seen = there.load(std::memory_order_relaxed);
+  while (seen > 1) {
+    if (there.compare_exchange_weak(seen, seen - 1, std::memory_order_relaxed)) return true;
+  }
+  return false;
+}
+
 ProxyThread::Share ProxyThread::share(std::uint32_t listener) const {
   const std::uint32_t threads = shared_.board.shape().threads;
   std::uint64_t total = 0;
@@ -162,19 +194,28 @@ ProxyThread::Share ProxyThread::share(std::uint32_t listener) const {
 
 void ProxyThread::tick() {
   const auto now = loop_->now();
-  thread_tally().heartbeat_ns.set(static_cast<std::uint64_t>(now.time_since_epoch().count()));
+  thread_tally().heartbeat_ns.set(now_ns());
   idle_.sweep(now);
   for (std::uint32_t pool = 0; pool < claimers_.size(); ++pool) {
     queue(pool).tick(claimer(pool), now);
+    ring_if_needed(pool);
     if (queue(pool).bounded()) sweep_parked(pool);
   }
   for (Accepting& accepting : accepting_) {
-    if (!draining_ && share(accepting.listener) == Share::fair) loop_->arm(accepting.callback, true);
+    if (!accepting.callback.armed && share(accepting.listener) == Share::fair) open_door(accepting);
   }
-  for (Exchange* exchange : exchanges_) exchange->watch_client();
+  for (Exchange* exchange : exchanges_) exchange->tick();
+  complaints_.tell_left_out(now);
   if (draining_) end_overdue();
   finish_if_drained();
 }
+
+/// Who stood in line before the pool fell asleep has not rung.
+void ProxyThread::ring_if_needed(std::uint32_t pool) {
+  if (queue(pool).anyone_waiting() && shared_.supervisor.asleep(pool)) ring_doorbell();
+}
+
+void ProxyThread::ring_doorbell() const { ::eventfd_write(shared_.doorbell, 1); }
 
 void ProxyThread::sweep_parked(std::uint32_t pool) {
   for (ParkedConnection& parked : queue(pool).take_expired(loop_->now())) {
@@ -241,6 +282,8 @@ void ProxyThread::session_ended(ClientSession& session) {
   sessions_.pop_back();
   auto& count = shared_.board.client_connections(index_, session.listener_index());
   count.set(count.get() - 1);
+  Accepting& accepting = accepting_[session.listener_index()];
+  if (!accepting.callback.armed && share(accepting.listener) == Share::fair) open_door(accepting);
 }
 
 void ProxyThread::exchange_began(Exchange& exchange) {
@@ -262,7 +305,7 @@ void ProxyThread::drain() {
 void ProxyThread::begin_drain() {
   draining_ = true;
   drain_began_ = loop_->now();
-  for (Accepting& accepting : accepting_) loop_->disarm(accepting.callback);
+  for (Accepting& accepting : accepting_) leave_door(accepting);
   for (ClientSession* session : sessions_) session->nudge();
 }
 
@@ -278,15 +321,15 @@ void ProxyThread::finish_if_drained() {
   if (draining_ && sessions_.empty() && closing_ == 0) drained_.store(true, std::memory_order_release);
 }
 
-void ProxyThread::cut(std::uint32_t row, base::Incarnation incarnation) {
-  loop_->post([this, row, incarnation] {
+void ProxyThread::cut(std::uint32_t row, base::Incarnation incarnation, ipc::Cut why) {
+  loop_->post([this, row, incarnation, why] {
     idle_.cut(row, incarnation);
     for (std::uint32_t pool = 0; pool < claimers_.size(); ++pool) {
       const auto rows = shared_.board.shape().pools[pool];
       if (row >= rows.first && row < rows.first + rows.count) queue(pool).cut(row, incarnation);
     }
     for (Exchange* exchange : exchanges_) {
-      if (exchange->uses(row, incarnation)) exchange->cut();
+      if (exchange->uses(row, incarnation)) exchange->cut(why);
     }
   });
 }

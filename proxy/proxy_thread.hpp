@@ -10,6 +10,9 @@
 #include "board/proxy_board.hpp"
 #include "board/supervisor_board.hpp"
 #include "config/model.hpp"
+#include "ipc/control.hpp"
+#include "proxy/complaints.hpp"
+#include "proxy/flights.hpp"
 #include "proxy/loop.hpp"
 #include "proxy/pool_queue.hpp"
 #include "proxy/worker_connection.hpp"
@@ -36,6 +39,10 @@ struct Shared {
   const board::ProxyBoard& board;
   std::vector<std::unique_ptr<PoolQueue>> queues;  ///< by pool
   std::vector<int> listeners;                      ///< descriptors, by listener
+  int doorbell = -1;                               ///< eventfd: somebody needs a worker of a pool that is asleep
+  int complaints = -1;                             ///< see Complaints
+  /// By listener: how many threads accept now. The last one never rests for being ahead: somebody must be at the door.
+  std::deque<std::atomic<std::uint32_t>> at_the_door{};
 };
 
 class ProxyThread {
@@ -47,7 +54,7 @@ class ProxyThread {
   void run();
   /// From the main thread.
   void drain();
-  void cut(std::uint32_t row, base::Incarnation incarnation);
+  void cut(std::uint32_t row, base::Incarnation incarnation, ipc::Cut why);
   bool drained() const { return drained_.load(std::memory_order_acquire); }
 
   // For sessions and exchanges of this thread.
@@ -62,6 +69,12 @@ class ProxyThread {
   IdleConnections& idle() { return idle_; }
   board::PoolTally& tally(std::uint32_t pool) { return shared_.board.tally(index_, pool); }
   board::ThreadTally& thread_tally() { return shared_.board.thread(index_); }
+  board::Sketch& sketch() { return shared_.board.sketch(index_); }
+  Flights& flights() { return flights_; }
+  Complaints& complaints() { return complaints_; }
+  std::uint64_t now_ns() const { return static_cast<std::uint64_t>(loop_->now().time_since_epoch().count()); }
+  /// Tells the supervisor that somebody needs a worker of a pool that is asleep.
+  void ring_doorbell() const;
   bool draining() const { return draining_; }
   std::string_view date();
   std::uint64_t unix_ms() const;
@@ -86,10 +99,14 @@ class ProxyThread {
 
   ProxyThread(Shared& shared, std::uint32_t index, std::unique_ptr<Loop> loop, int board_changed);
   void accept_some(Accepting& accepting);
+  void open_door(Accepting& accepting);
+  void leave_door(Accepting& accepting);
+  bool may_rest(std::uint32_t listener);
   enum class Share : std::uint8_t { fair, ahead, full };
   Share share(std::uint32_t listener) const;
   void tick();
   void sweep_parked(std::uint32_t pool);
+  void ring_if_needed(std::uint32_t pool);
   void begin_drain();
   void end_overdue();
   void finish_if_drained();
@@ -107,6 +124,8 @@ class ProxyThread {
   std::size_t closing_ = 0;  ///< connections being closed gently
   std::vector<balancer::Lease> refused_;
   base::TimePoint refused_until_{};
+  Flights flights_;
+  Complaints complaints_;
   base::Rng ids_;
   std::string date_;
   std::int64_t date_second_ = -1;

@@ -1,6 +1,5 @@
 // Paths, methods and hosts.
-#include "admin/answers.hpp"
-
+#include "admin/api.hpp"
 #include "sample_status.hpp"
 
 #include <gmock/gmock.h>
@@ -13,7 +12,11 @@ using testing::HasSubstr;
 
 Answer get(
     std::string_view target, std::string_view host = "127.0.0.1:9180", const StatusFn& status = [] { return sample_status(); }) {
-  return answer({.reads = true, .target = target, .host = host}, "drover.example", status);
+  const Question question{.method = Method::read, .target = target, .host = host, .authorization = {}, .body = {}};
+  if (auto refused = refuse(question, {.everything = false, .listen_host = "drover.example", .token = {}})) return *refused;
+  ClusterDoor door;
+  door.status = status;
+  return std::get<Answer>(answer(question, door));
 }
 
 TEST(Answers, KnowTheirPaths) {
@@ -33,8 +36,14 @@ TEST(Answers, DontKnowOthers) {
 }
 
 TEST(Answers, ChangeNothing) {
-  for (const char* path : {"/", "/status", "/metrics", "/none"})
-    EXPECT_EQ(answer({.reads = false, .target = path, .host = "localhost"}, "", nullptr).status, 405U);
+  for (const char* path : {"/", "/status", "/metrics", "/none"}) {
+    for (const Method method : {Method::post, Method::other}) {
+      const auto refused = refuse({.method = method, .target = path, .host = "localhost", .authorization = {}, .body = {}},
+                                  {.everything = true, .listen_host = {}, .token = {}});
+      ASSERT_TRUE(refused) << path;
+      EXPECT_EQ(refused->status, 405U) << path;
+    }
+  }
 }
 
 TEST(Answers, AskForTheStatusOnlyWhereNeeded) {
@@ -53,6 +62,15 @@ TEST(Readyz, SaysWhichPoolHasNoWorker) {
   EXPECT_EQ(get("/readyz", "x", fn).body, "pool shop: no worker for new requests (1 backoff, 1 failing its probes, 1 running)\n");
   status.proxies.clear();
   EXPECT_THAT(get("/readyz", "x", fn).body, HasSubstr("proxy: not ready\n"));
+}
+
+TEST(Readyz, APoolThatSleepsIsNotMissed) {
+  auto status = sample_status();
+  status.ready = false;
+  status.proxies.clear();
+  status.pools[0].asleep = true;
+  status.pools[0].workers.clear();
+  EXPECT_EQ(get("/readyz", "x", [&status] { return status; }).body, "proxy: not ready\n");
 }
 
 TEST(Readyz, IsNotWhileStopping) {

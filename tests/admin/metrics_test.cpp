@@ -49,6 +49,23 @@ TEST(Metrics, CarryWhatTheStatusSays) {
            R"(drover_pool_workers{pool="shop",state="running"} 2)",
            R"(drover_pool_workers{pool="shop",state="backoff"} 1)",
            R"(drover_pool_workers_desired{pool="shop"} 3)",
+           R"(drover_requests_blocked_total{pool="shop"} 8)",
+           R"(drover_worker_suspect{pool="shop",worker="1"} 0)",
+           R"(drover_worker_ejected{pool="shop",worker="1"} 0)",
+           R"(drover_worker_share_ratio{pool="shop",worker="1"} 0.5)",
+           R"(drover_worker_memory_limit_bytes{pool="shop",worker="1"} 400000000)",
+           R"(drover_pool_workers_min{pool="shop"} 2)",
+           R"(drover_pool_workers_max{pool="shop"} 4)",
+           R"(drover_pool_asleep{pool="shop"} 0)",
+           R"(drover_pool_rolling{pool="shop"} 1)",
+           R"(drover_pool_replaced_total{pool="shop",reason="memory"} 2)",
+           R"(drover_rolls_total{pool="shop",result="done"} 4)",
+           R"(drover_ejections_total{pool="shop"} 5)",
+           R"(drover_suspicions_total{pool="shop"} 6)",
+           R"(drover_killers_found_total{pool="shop"} 1)",
+           R"(drover_killers_blocked{pool="shop"} 1)",
+           "drover_exit_to_gate_closed_seconds_count 2",
+           "drover_events_total 321",
            "drover_workers_created_total 5",
            "drover_claims_after_close_total 0",
            "drover_config_last_reload_successful 1",
@@ -83,6 +100,7 @@ TEST(Metrics, LeaveOutWhatIsNotThere) {
   EXPECT_THAT(text, Not(HasSubstr("method=\"HEAD\"")));
   EXPECT_THAT(text, Not(HasSubstr("drover_worker_memory_bytes{pool=\"shop\",worker=\"3\"}")));
   EXPECT_THAT(text, Not(HasSubstr("drover_worker_start_time_seconds{pool=\"shop\",worker=\"3\"}")));
+  EXPECT_THAT(text, Not(HasSubstr("drover_worker_suspect{pool=\"shop\",worker=\"3\"}")));
   EXPECT_THAT(metrics_text({}), Not(HasSubstr("drover_worker_")));
 }
 

@@ -27,6 +27,11 @@ inline backends::WorkerStatus sample_worker(std::uint32_t slot) {
   worker.cpu_percent = 12.3456;
   worker.cpu_seconds = 3.5;
   worker.open_fds = 17;
+  worker.memory_limit = 400'000'000;
+  worker.memory_forecast_seconds = 30.25;
+  worker.reported_by = "probe";
+  worker.report_age_seconds = 2.5;
+  worker.share = 50;
   return worker;
 }
 
@@ -41,6 +46,8 @@ inline backends::ClusterStatus sample_status() {
   status.died = 2;
   status.restarted = 2;
   status.health_checks = 40;
+  status.events = 321;
+  status.exit_to_close.buckets[0] = 2;
   status.supervisor_beat_age_seconds = 0.1;
   status.admin_address = "127.0.0.1:9180";
   status.proxies = {{102, 2, true}};
@@ -53,9 +60,21 @@ inline backends::ClusterStatus sample_status() {
   shop.desired = 3;
   shop.in_flight = 3;
   shop.queue_length = 4;
+  shop.fewest = 2;
+  shop.most = 4;
+  shop.capacity = 16;
+  shop.roll = {"running", 1, 3, ""};
+  shop.blocked = {{"GET", "/die", 3, 290.5}};
+  shop.replaced = {{"memory", 2}};
+  shop.rolls = {{"done", 4}};
+  shop.ejections = 5;
+  shop.suspicions = 6;
+  shop.killers_found = 1;
+  shop.p99_seconds = 0.3;
   shop.workers = {sample_worker(1), sample_worker(2), {}};
   shop.workers[2].slot = 3;
   shop.workers[2].lifecycle = backends::Lifecycle::backoff;
+  shop.workers[2].restart_in_seconds = 3;
   shop.workers[2].note = "exit 1 \x1b[31m";
   shop.start_duration.buckets[4] = 2;
   shop.start_duration.sum_us = 15'000;
@@ -68,6 +87,7 @@ inline backends::ClusterStatus sample_status() {
   totals.queue_rejected[1] = 6;
   totals.client_disconnects[3] = 7;
   totals.truncated = 2;
+  totals.blocked = 8;
   totals.duration.buckets[0] = 80;
   totals.duration.buckets[2] = 10;
   totals.duration.buckets.back() = 4;

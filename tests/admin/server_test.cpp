@@ -1,20 +1,11 @@
 // The server on a real socket: bounds, slow and hostile clients, end.
-#include "admin/server.hpp"
+#include "server_case.hpp"
 
-#include "sample_status.hpp"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <optional>
-#include <thread>
+#include <memory>
+#include <vector>
 
 namespace drover::admin {
 namespace {
@@ -25,86 +16,7 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-class Server : public testing::Test {
- protected:
-  void SetUp() override { start(AdminServer::kTimeLimit); }
-
-  void start(std::chrono::milliseconds time_limit) {
-    server_.reset();
-    UniqueFd listening(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ASSERT_EQ(::bind(listening.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-    ASSERT_EQ(::listen(listening.get(), 64), 0);
-    socklen_t length = sizeof address_;
-    ASSERT_EQ(::getsockname(listening.get(), reinterpret_cast<sockaddr*>(&address_), &length), 0);
-    server_.emplace(
-        io_, std::move(listening), "127.0.0.1",
-        [this] {
-          ++asked_;
-          return status_;
-        },
-        time_limit);
-  }
-
-  UniqueFd connect() const {
-    UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address_), sizeof address_), 0) << std::strerror(errno);
-    return fd;
-  }
-
-  static void send_all(const UniqueFd& fd, std::string_view bytes) {
-    while (!bytes.empty()) {
-      const ssize_t sent = ::send(fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      if (sent <= 0) return;
-      bytes.remove_prefix(static_cast<std::size_t>(sent));
-    }
-  }
-
-  /// Turns the loop until the server has closed this connection, or no progress for five seconds.
-  std::string read_to_end(const UniqueFd& fd) {
-    std::string all;
-    std::array<char, 65536> bytes{};
-    for (;;) {
-      io_.poll();
-      pollfd wait{fd.get(), POLLIN, 0};
-      if (::poll(&wait, 1, 1) == 0) {
-        if (++idle_ > 5000) {
-          ADD_FAILURE() << "no end";
-          return all;
-        }
-        continue;
-      }
-      const ssize_t got = ::recv(fd.get(), bytes.data(), bytes.size(), 0);
-      if (got <= 0) return all;
-      all.append(bytes.data(), static_cast<std::size_t>(got));
-    }
-  }
-
-  std::string ask(std::string_view request) {
-    const UniqueFd fd = connect();
-    send_all(fd, request);
-    return read_to_end(fd);
-  }
-
-  template <class Condition>
-  bool turn_until(Condition condition) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-    while (!condition() && std::chrono::steady_clock::now() < end) {
-      io_.run_for(std::chrono::milliseconds(1));
-      io_.restart();
-    }
-    return condition();
-  }
-
-  boost::asio::io_context io_{1};
-  sockaddr_in address_{};
-  backends::ClusterStatus status_ = sample_status();
-  int asked_ = 0;
-  int idle_ = 0;
-  std::optional<AdminServer> server_;
-};
+using Server = ServerCase;
 
 TEST_F(Server, Answers) {
   const std::string said = ask("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -112,7 +24,7 @@ TEST_F(Server, Answers) {
   EXPECT_THAT(said, HasSubstr("Content-Length: 3\r\n"));
   EXPECT_THAT(said, HasSubstr("Connection: close\r\n"));
   EXPECT_THAT(said, EndsWith("\r\n\r\nok\n"));
-  EXPECT_EQ(asked_, 0);
+  EXPECT_EQ(cluster_.asked, 0);
 }
 
 TEST_F(Server, HeadHasTheHeadersAlone) {
@@ -122,7 +34,7 @@ TEST_F(Server, HeadHasTheHeadersAlone) {
 }
 
 TEST_F(Server, GivesTheWholeOfALargeAnswer) {
-  for (std::uint32_t slot = 4; slot <= 400; ++slot) status_.pools[0].workers.push_back(sample_worker(slot));
+  for (std::uint32_t slot = 4; slot <= 400; ++slot) cluster_.status.pools[0].workers.push_back(sample_worker(slot));
   const std::string said = ask("GET /metrics HTTP/1.1\r\nHost: prometheus.example\r\n\r\n");
   EXPECT_THAT(said, StartsWith("HTTP/1.1 200 OK\r\n"));
   EXPECT_GT(said.size(), 300'000U);
@@ -137,7 +49,7 @@ TEST_F(Server, RefusesEverythingButReading) {
     EXPECT_THAT(said, StartsWith("HTTP/1.1 405 ")) << method;
     EXPECT_THAT(said, HasSubstr("Allow: GET, HEAD\r\n")) << method;
   }
-  EXPECT_EQ(asked_, 0);
+  EXPECT_EQ(cluster_.asked, 0);
 }
 
 TEST_F(Server, ChecksTheHostOfStatusAlone) {
@@ -193,8 +105,8 @@ TEST_F(Server, ForgetsClientsThatLeave) {
 }
 
 TEST_F(Server, CutsWhoTakesTooLong) {
-  start(std::chrono::milliseconds(30));
-  for (std::uint32_t slot = 4; slot <= 4000; ++slot) status_.pools[0].workers.push_back(sample_worker(slot));
+  start({.everything = false, .listen_host = {}, .token = {}}, {.limit = std::chrono::milliseconds(30)});
+  for (std::uint32_t slot = 4; slot <= 4000; ++slot) cluster_.status.pools[0].workers.push_back(sample_worker(slot));
   const UniqueFd silent = connect();
   const UniqueFd half = connect();
   const UniqueFd never_reads = connect();
@@ -227,7 +139,7 @@ TEST_F(Server, MayBeDestroyedInTheMiddleOfAnything) {
   io_.poll_one();
   server_.reset();
   io_.run();
-  EXPECT_EQ(asked_, 0);
+  EXPECT_EQ(cluster_.asked, 0);
 }
 
 TEST_F(Server, MayOutliveNothingOfTheLoop) {
@@ -240,7 +152,7 @@ TEST_F(Server, MayOutliveNothingOfTheLoop) {
   socklen_t length = sizeof address;
   ASSERT_EQ(::getsockname(listening.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
   std::optional<AdminServer> server;
-  server.emplace(*io, std::move(listening), "", [] { return sample_status(); });
+  server.emplace(*io, std::move(listening), Rights{.everything = true, .listen_host = {}, .token = {}}, cluster_.door());
   const UniqueFd client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   ASSERT_EQ(::connect(client.get(), reinterpret_cast<sockaddr*>(&address), length), 0);
   for (int i = 0; i < 50 && server->connections() == 0; ++i) io->run_for(std::chrono::milliseconds(10));

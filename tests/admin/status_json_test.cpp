@@ -50,6 +50,33 @@ TEST(StatusJson, HasTheValues) {
   EXPECT_EQ(workers.at(2).at("note"), "exit 1 \\x1b[31m");
 }
 
+TEST(StatusJson, TellsWhatSupervisionSees) {
+  const std::string text = status_json(sample_status());
+  const json::value all = json::parse(text);
+  EXPECT_NE(text.find("\"p99\":0.3,"), std::string::npos) << "no exponents";
+  const json::value& pool = all.at("pools").at(0);
+  EXPECT_EQ(pool.at("p99"), 0.3);
+  EXPECT_EQ(pool.at("min"), 2);
+  EXPECT_EQ(pool.at("max"), 4);
+  EXPECT_EQ(pool.at("roll").at("phase"), "running");
+  EXPECT_EQ(pool.at("roll").at("total"), 3);
+  EXPECT_EQ(pool.at("blocked").at(0).at("path"), "/die");
+  EXPECT_EQ(pool.at("replaced").at("memory"), 2);
+  const json::value& worker = pool.at("workers").at(0);
+  EXPECT_EQ(worker.at("memory_limit"), 400'000'000);
+  EXPECT_EQ(worker.at("memory_forecast"), 30.25);
+  EXPECT_EQ(worker.at("report").at("by"), "probe");
+  EXPECT_EQ(worker.at("share"), 50);
+  EXPECT_TRUE(worker.at("restart_in").is_null());
+  const json::value& other = pool.at("workers").at(2);
+  EXPECT_TRUE(other.at("report").is_null());
+  EXPECT_TRUE(other.at("memory_limit").is_null());
+  EXPECT_TRUE(other.at("memory_forecast").is_null());
+  EXPECT_EQ(other.at("restart_in"), 3.0);
+  EXPECT_EQ(all.at("totals").at("events"), 321);
+  EXPECT_EQ(all.at("totals").at("blocked"), 8);
+}
+
 TEST(StatusJson, StaysJsonWithBytesAndFiguresThatAreNone) {
   auto status = sample_status();
   status.pools[0].workers[0].note = std::string("\xff\x00\"\n", 4);

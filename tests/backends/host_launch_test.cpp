@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -143,6 +144,74 @@ TEST_F(Launch, InputIsEmptyAndFolderAndUmaskHold) {
   EXPECT_EQ(lines[1], what.dir);
   EXPECT_EQ(lines[2], "0027");
   EXPECT_EQ(lines[3], lines[4]) << "not the leader of a group of its own";
+}
+
+TEST_F(Launch, LimitsHoldInTheWorker) {
+  auto what = shell("ulimit -Sn; ulimit -Hn; ulimit -c; ulimit -v; nice");
+  what.limits.files = 123;
+  what.limits.core = 512 * 1024;
+  what.limits.address_space = 1ULL << 30U;
+  what.limits.nice = getpriority(PRIO_PROCESS, 0) + 3;
+  EXPECT_THAT(output_of(what), ElementsAre("123", "123", "1024", "1048576", std::to_string(*what.limits.nice)));
+}
+
+TEST_F(Launch, WithoutLimitsTheWorkerKeepsWhatDroverWasStartedWith) {
+  rlimit own{};
+  getrlimit(RLIMIT_CORE, &own);
+  const std::string core = own.rlim_cur == RLIM_INFINITY ? "unlimited" : std::to_string(own.rlim_cur / 512);
+  EXPECT_THAT(output_of(shell("ulimit -c; ulimit -v")), ElementsAre(core, "unlimited"));
+}
+
+TEST_F(Launch, LimitThatCantBeSetIsNamedWithTheFix) {
+  // More than fs.nr_open is refused to everybody.
+  auto what = spec({"true"});
+  what.limits.files = UINT64_MAX - 1;
+  EXPECT_THAT(failure(what), AllOf(HasSubstr("limits.files"), HasSubstr(strerror(EPERM)), HasSubstr("ulimit -Hn")));
+}
+
+TEST_F(Launch, LimitsOfAnOrdinaryUserAreNamedToo) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root to become an ordinary user";
+  const auto start_as_nobody = [&](void (*limit)(ChildLimits&), const char* name) {
+    return in_a_child([&] {
+      const rlimit small{1U << 20U, 1U << 20U};
+      setrlimit(RLIMIT_CORE, &small);
+      if (setresuid(65534, 65534, 65534) != 0) return 90;
+      auto what = spec({"true"});
+      limit(what.limits);
+      asio::io_context own(1);
+      ProcessHost other(own, {[](const ChildKey&, ExitStatus) {}, nullptr});
+      const auto pid = other.start(what);
+      if (pid) return 91;
+      return pid.error().message.find(name) != std::string::npos ? 0 : 92;
+    });
+  };
+  EXPECT_EQ(start_as_nobody([](ChildLimits& limits) { limits.core = 1U << 30U; }, "limits.core"), 0);
+  EXPECT_EQ(start_as_nobody([](ChildLimits& limits) { limits.nice = -20; }, "limits.nice"), 0);
+}
+
+TEST_F(Launch, NiceIsTakenBeforeTheUserIsChanged) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  auto what = spec({"nice"});
+  what.user = *find_user("nobody");
+  what.limits.nice = getpriority(PRIO_PROCESS, 0) - 1;
+  EXPECT_THAT(output_of(what), ElementsAre(std::to_string(*what.limits.nice)));
+}
+
+TEST_F(Launch, WorkerEntersItsGroupItself) {
+  const auto group = file("cgroup.procs", "", 0644);
+  const base::UniqueFd procs(open(group.c_str(), O_WRONLY | O_CLOEXEC));
+  auto what = shell("ls /proc/$$/fd; true");
+  what.limits.cgroup = procs.get();
+  EXPECT_THAT(output_of(what), ElementsAre("0", "1", "2"));
+  std::string written;
+  std::ifstream(group) >> written;
+  EXPECT_EQ(written, "0");
+}
+
+TEST_F(Launch, GroupThatCantBeEnteredIsNamed) {
+  auto what = spec({"true"});
+  what.limits.cgroup = 10'000;
+  EXPECT_THAT(failure(what), AllOf(HasSubstr("can't enter its cgroup"), HasSubstr("Delegate=yes")));
 }
 
 TEST_F(Launch, UserAndGroupsAreTaken) {

@@ -2,6 +2,8 @@
 
 #include <boost/asio/steady_timer.hpp>
 
+#include <poll.h>
+
 #include <algorithm>
 #include <fstream>
 #include <sstream>
@@ -50,6 +52,95 @@ TEST_F(Output, LastWordsAreKnownWhenTheEndIsTold) {
   const auto deadline = base::Clock::now() + kPatience;
   while (words.empty() && base::Clock::now() < deadline) own.run_one_for(5ms);
   EXPECT_THAT(words, ElementsAre("dying of hunger"));
+}
+
+/// A host of its own, that keeps what it is told in the order in which it is told.
+struct Told : Output {
+  std::vector<std::string> lines_of(const LaunchSpec& what) {
+    EXPECT_TRUE(other.start(what));
+    const auto deadline = base::Clock::now() + kPatience;
+    while (!has_exited && base::Clock::now() < deadline) {
+      own.restart();
+      own.run_one_for(5ms);
+    }
+    return lines;
+  }
+
+  asio::io_context own{1};
+  std::vector<std::string> lines;
+  std::vector<std::string> story;
+  base::TimePoint learnt{};
+  bool has_exited = false;
+  ProcessHost other{own,
+                    {[this](const ChildKey&, ExitStatus) {
+                       story.emplace_back("exited");
+                       has_exited = true;
+                     },
+                     nullptr,
+                     [this](const ChildKey&, base::TimePoint when) {
+                       story.emplace_back("dying");
+                       learnt = when;
+                     },
+                     [this](const ChildKey&, std::string_view line) {
+                       if (story.empty() || story.back() != "line") story.emplace_back("line");
+                       lines.emplace_back(line);
+                     }}};
+};
+
+TEST_F(Told, LineByLineEscaped) {
+  EXPECT_THAT(lines_of(shell("printf 'one\r\n\033[31mred\ttab\n\nno newline'")), ElementsAre("one", "\\x1b[31mred\ttab", "", "no newline"));
+}
+
+TEST_F(Told, DroppedLinesAreCountedInALine) {
+  EXPECT_TRUE(lines_of(shell("seq 5000")).size() > LineCapture::kLinesPerSecond / 2);
+  other.forget(key(1));
+  std::uint64_t dropped = 0;
+  std::uint64_t told = 0;
+  for (const auto& line : lines) {
+    if (line.starts_with("(") && line.find(" lines of output dropped") != std::string::npos)
+      dropped += std::stoull(line.substr(1));
+    else
+      ++told;
+  }
+  EXPECT_EQ(told + dropped, 5000U);
+  EXPECT_GT(dropped, 0U);
+}
+
+TEST_F(Told, OverlongLineIsBounded) {
+  const auto got = lines_of(python("print('x' * 200000)"));
+  ASSERT_THAT(got, SizeIs(1));
+  EXPECT_LT(got[0].size(), LineCapture::kMaxLine + 100);
+  EXPECT_THAT(got[0], HasSubstr("line cut at 8KiB"));
+}
+
+TEST_F(Told, EndIsToldBeforeTheLastOutputIsRead) {
+  const auto pid = other.start(shell("seq 2000; exit 3"));
+  ASSERT_TRUE(pid);
+  const auto deadline = base::Clock::now() + kPatience;
+  while (!gone(*pid) && base::Clock::now() < deadline) poll(nullptr, 0, 1);  // the loop has not turned yet: all its output waits
+  const auto before = base::Clock::now();
+  other.reap();
+  EXPECT_THAT(story, ElementsAre("dying", "line", "exited"));
+  EXPECT_GE(learnt, before);
+  EXPECT_LE(learnt, base::Clock::now());
+}
+
+TEST_F(Told, EveryEndIsToldBeforeAnybodysLastOutputIsRead) {
+  std::vector<pid_t> pids;
+  for (base::Incarnation incarnation = 1; incarnation <= 3; ++incarnation) {
+    const auto pid = other.start(shell("seq 500", incarnation));
+    ASSERT_TRUE(pid);
+    pids.push_back(*pid);
+  }
+  const auto deadline = base::Clock::now() + kPatience;
+  for (const pid_t pid : pids) {
+    while (!gone(pid) && base::Clock::now() < deadline) poll(nullptr, 0, 1);
+  }
+  other.reap();
+  ASSERT_GE(story.size(), 3U);
+  EXPECT_EQ(std::vector(story.begin(), story.begin() + 3), std::vector<std::string>(3, "dying"));
+  EXPECT_EQ(std::count(story.begin(), story.end(), "exited"), 3);
+  EXPECT_EQ(std::count(story.begin(), story.end(), "dying"), 3);
 }
 
 TEST_F(Output, RemembersTheLastTwentyLines) {

@@ -183,6 +183,25 @@ TEST_F(Probing, NotReadyByItsOwnReport) {
   EXPECT_EQ(answer.report->memory_bytes, 7U);
 }
 
+TEST_F(Probing, AgentWordsAreAReport) {
+  const auto fine = ask_over(ok("up 50%\n", "text/plain"));
+  EXPECT_TRUE(fine.passed) << fine.reason;
+  ASSERT_TRUE(fine.report);
+  EXPECT_EQ(fine.report->share, 50U);
+  const auto draining = ask_over(ok("drain\n", "text/plain"));
+  EXPECT_TRUE(draining.passed) << "it is healthy, it only wants no new work";
+  ASSERT_TRUE(draining.report);
+  EXPECT_EQ(draining.report->wants_work, false);
+}
+
+TEST_F(Probing, DownByItsOwnReport) {
+  EXPECT_EQ(ask_over(ok("down\n", "text/plain")).reason, "down by its own report");
+  const auto answer = ask_over(ok("stopped #database \x01 is away\n", "text/plain"));
+  EXPECT_FALSE(answer.passed);
+  EXPECT_EQ(answer.reason, "down by its own report: database \\x01 is away");
+  EXPECT_EQ(ask_over("HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\ndown #why").reason, "503, down by its own report: why");
+}
+
 TEST_F(Probing, ReportOfAFailingWorkerCounts) {
   const auto answer = ask_over("HTTP/1.1 503 Busy\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"memory\":9}");
   EXPECT_EQ(answer.reason, "503");

@@ -72,7 +72,9 @@ SlotState with(SlotState base_state, const std::function<void(SlotState&)>& chan
 struct Row {
   const char* name;
   SlotState state;
-  // start stop kill drain resume replace | tick | spawn_failed passed failed busy paused continued emptied exited tree_gone | exited, tree left
+  // start stop kill drain resume replace supersede | tick |
+  // spawn_failed passed failed busy paused continued reported_ready suspected cleared ejected admitted declined accepted hung emptied
+  // exited tree_gone | exited, tree left
   std::array<const char*, kColumns> cells;
 };
 
@@ -83,65 +85,107 @@ std::vector<Row> table() {
     s.failing_since = kNow - seconds(1);
   };
   const auto pause = [](SlotState& s) { s.paused = true; };
+  const auto successor = [](SlotState& s) { s.successor = true; };
+  const auto diagnosing = [](SlotState& s) { s.diagnosing = true; };
   const auto no_due = [](SlotState& s) { s.due.reset(); };
   return {
-      {"starting",
-       state(starting, Process::alive),
-       {"st:", "sg:m", "sg:t", "sg:m", "st:", "sg:m", "sg:m", "bo:R", "ru:O", "st:", "st:", "st:", "st:", "st:", "bo:R", "st:", "sg:t"}},
+      {"starting", state(starting, Process::alive), {"st:",  "sg:m", "sg:t", "sg:m", "st:", "sg:m", "sg:m", "sg:m", "bo:R",
+                                                     "ru:O", "st:",  "st:",  "st:",  "st:", "st:",  "st:",  "st:",  "st:",
+                                                     "st:",  "st:",  "st:",  "st:",  "st:", "bo:R", "st:",  "sg:t"}},
       {"starting, stopped by a signal",
        with(state(starting, Process::alive), pause),
-       {"st:", "sg:mm", "sg:t", "sg:mm", "st:", "sg:mm", "sg:mm", "bo:R", "ru:", "st:", "st:", "st:", "st:", "st:", "bo:R", "st:", "sg:t"}},
-      {"running, passing",
-       state(running, Process::alive),
-       {"ru:", "dr:C", "sg:Ct", "dr:C", "ru:", "dr:C", "ru:P", "ru:", "ru:", "ru:", "ru:", "ru:C", "ru:", "ru:", "bo:CR", "ru:", "sg:Ct"}},
-      {"running, failing",
-       with(state(running, Process::alive), failing),
-       {"ru:", "dr:", "sg:t", "dr:", "ru:", "dr:", "ru:P", "ru:", "ru:", "ru:", "ru:", "ru:", "ru:", "ru:", "bo:R", "ru:", "sg:t"}},
+       {"st:", "sg:mm", "sg:t", "sg:mm", "st:", "sg:mm", "sg:mm", "sg:mm", "bo:R", "ru:", "st:",  "st:", "st:",
+        "st:", "st:",   "st:",  "st:",   "st:", "st:",   "st:",   "st:",   "st:",  "st:", "bo:R", "st:", "sg:t"}},
+      {"running, passing", state(running, Process::alive), {"ru:", "dr:C", "sg:Ct", "dr:C",  "ru:", "dr:C",  "dr:C", "ru:P", "ru:",
+                                                            "ru:", "ru:",  "ru:",   "ru:C",  "ru:", "ru:",   "ru:C", "ru:",  "ru:C",
+                                                            "ru:", "ru:C", "ru:",   "sg:Cm", "ru:", "bo:CR", "ru:",  "sg:Ct"}},
+      {"running, failing", with(state(running, Process::alive), failing), {"ru:", "dr:", "sg:t", "dr:",  "ru:", "dr:",  "dr:", "ru:P", "ru:",
+                                                                           "ru:", "ru:", "ru:",  "ru:",  "ru:", "ru:",  "ru:", "ru:",  "ru:",
+                                                                           "ru:", "ru:", "ru:",  "sg:m", "ru:", "bo:R", "ru:", "sg:t"}},
       {"running, stopped by a signal",
        with(state(running, Process::alive), pause),
-       {"ru:", "dr:", "sg:t", "dr:", "ru:", "dr:", "ru:P", "ru:", "ru:", "ru:", "ru:", "ru:", "ru:O", "ru:", "bo:R", "ru:", "sg:t"}},
+       {"ru:",  "dr:", "sg:t", "dr:", "ru:", "dr:", "dr:", "ru:P", "ru:",   "ru:", "ru:",  "ru:", "ru:",
+        "ru:O", "ru:", "ru:",  "ru:", "ru:", "ru:", "ru:", "ru:",  "sg:mm", "ru:", "bo:R", "ru:", "sg:t"}},
+      {"running, suspect",
+       with(state(running, Process::alive), [](SlotState& s) { s.suspect = true; }),
+       {"ru:", "dr:", "sg:t", "dr:",  "ru:", "dr:", "dr:", "ru:P", "ru:",  "ru:", "ru:",  "ru:", "ru:",
+        "ru:", "ru:", "ru:",  "ru:O", "ru:", "ru:", "ru:", "ru:",  "sg:m", "ru:", "bo:R", "ru:", "sg:t"}},
+      {"running, ejected",
+       with(state(running, Process::alive), [](SlotState& s) { s.ejected = true; }),
+       {"ru:", "dr:", "sg:t", "dr:", "ru:", "dr:",  "dr:", "ru:P", "ru:",  "ru:", "ru:",  "ru:", "ru:",
+        "ru:", "ru:", "ru:",  "ru:", "ru:", "ru:O", "ru:", "ru:",  "sg:m", "ru:", "bo:R", "ru:", "sg:t"}},
+      {"running, declined",
+       with(state(running, Process::alive), [](SlotState& s) { s.declined = true; }),
+       {"ru:", "dr:", "sg:t", "dr:", "ru:", "dr:", "dr:", "ru:P", "ru:",  "ru:", "ru:",  "ru:", "ru:",
+        "ru:", "ru:", "ru:",  "ru:", "ru:", "ru:", "ru:", "ru:O", "sg:m", "ru:", "bo:R", "ru:", "sg:t"}},
+      {"starting, a successor",
+       with(state(starting, Process::alive), successor),
+       {"st:", "sg:m", "sg:t", "sg:m", "st:", "sg:m", "sg:m", "sg:m", "sd:R", "ru:O", "st:",  "st:", "st:",
+        "st:", "st:",  "st:",  "st:",  "st:", "st:",  "st:",  "st:",  "st:",  "st:",  "sd:R", "st:", "sg:t"}},
+      {"running, a successor",
+       with(state(running, Process::alive), successor),
+       {"ru:", "dr:C", "sg:Ct", "dr:C", "ru:",  "dr:C", "dr:C", "ru:P", "ru:",   "ru:", "ru:",   "ru:", "ru:C",
+        "ru:", "ru:",  "ru:C",  "ru:",  "ru:C", "ru:",  "ru:C", "ru:",  "sg:Cm", "ru:", "sd:CR", "ru:", "sg:Ct"}},
       {"draining, to be replaced",
        state(draining, Process::alive, Leaving::replaced),
-       {"dr:", "dr:", "sg:t", "dr:", "dr:", "dr:", "sg:m", "dr:", "dr:", "dr:", "dr:", "dr:", "dr:", "sg:m", "st:RS", "dr:", "sg:t"}},
+       {"dr:", "dr:", "sg:t", "dr:", "dr:", "dr:", "dr:", "sg:m", "dr:", "dr:",  "dr:",   "dr:", "dr:",
+        "dr:", "dr:", "dr:",  "dr:", "dr:", "dr:", "dr:", "dr:",  "dr:", "sg:m", "st:RS", "dr:", "sg:t"}},
       {"draining, for the operator",
        state(draining, Process::alive, Leaving::drained, Intent::drained),
-       {"dr:", "dr:", "sg:t", "dr:", "ru:O", "dr:", "sg:m", "dr:", "dr:", "dr:", "dr:", "dr:", "dr:", "sg:m", "sd:R", "dr:", "sg:t"}},
-      {"draining, for good",
-       state(draining, Process::alive, Leaving::retired),
-       {"dr:", "dr:", "sg:t", "dr:", "dr:", "dr:", "sg:m", "dr:", "dr:", "dr:", "dr:", "dr:", "dr:", "sg:m", "sd:R", "dr:", "sg:t"}},
+       {"dr:", "dr:", "sg:t", "dr:", "ru:O", "dr:", "dr:", "sg:m", "dr:", "dr:",  "dr:",  "dr:", "dr:",
+        "dr:", "dr:", "dr:",  "dr:", "dr:",  "dr:", "dr:", "dr:",  "dr:", "sg:m", "sd:R", "dr:", "sg:t"}},
+      {"draining, for good", state(draining, Process::alive, Leaving::retired), {"dr:", "dr:", "sg:t", "dr:", "dr:",  "dr:",  "dr:", "sg:m", "dr:",
+                                                                                 "dr:", "dr:", "dr:",  "dr:", "dr:",  "dr:",  "dr:", "dr:",  "dr:",
+                                                                                 "dr:", "dr:", "dr:",  "dr:", "sg:m", "sd:R", "dr:", "sg:t"}},
+      {"draining, its successor serves",
+       state(draining, Process::alive, Leaving::superseded),
+       {"dr:", "dr:", "sg:t", "dr:", "dr:", "dr:", "dr:", "sg:m", "dr:", "dr:",  "dr:",  "dr:", "dr:",
+        "dr:", "dr:", "dr:",  "dr:", "dr:", "dr:", "dr:", "dr:",  "dr:", "sg:m", "sd:R", "dr:", "sg:t"}},
       {"stopping, never ready",
        state(stopping, Process::alive, Leaving::never_ready),
-       {"sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:t", "bo:R", "sg:", "sg:", "sg:", "sg:", "sg:", "sg:", "bo:R", "sg:", "sg:t"}},
+       {"sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:", "sg:t", "bo:R", "sg:", "sg:",  "sg:", "sg:",
+        "sg:", "sg:", "sg:",  "sg:", "sg:", "sg:", "sg:", "sg:",  "sg:",  "sg:", "bo:R", "sg:", "sg:t"}},
       {"stopping, to be replaced",
        state(stopping, Process::alive, Leaving::replaced),
-       {"sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:t", "st:RS", "sg:", "sg:", "sg:", "sg:", "sg:", "sg:", "st:RS", "sg:", "sg:t"}},
+       {"sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:", "sg:t", "st:RS", "sg:", "sg:",   "sg:", "sg:",
+        "sg:", "sg:", "sg:",  "sg:", "sg:", "sg:", "sg:", "sg:",  "sg:",   "sg:", "st:RS", "sg:", "sg:t"}},
+      {"stopping, being diagnosed",
+       with(state(stopping, Process::alive, Leaving::replaced), diagnosing),
+       {"sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:", "sg:m", "st:RS", "sg:", "sg:",   "sg:", "sg:",
+        "sg:", "sg:", "sg:",  "sg:", "sg:", "sg:", "sg:", "sg:",  "sg:",   "sg:", "st:RS", "sg:", "sg:t"}},
+      {"stopping, its successor serves",
+       state(stopping, Process::alive, Leaving::superseded),
+       {"sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:", "sg:t", "sd:R", "sg:", "sg:",  "sg:", "sg:",
+        "sg:", "sg:", "sg:",  "sg:", "sg:", "sg:", "sg:", "sg:",  "sg:",  "sg:", "sd:R", "sg:", "sg:t"}},
       {"stopping, for the operator",
        state(stopping, Process::alive, Leaving::drained, Intent::drained),
-       {"sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:t", "sd:R", "sg:", "sg:", "sg:", "sg:", "sg:", "sg:", "sd:R", "sg:", "sg:t"}},
-      {"stopping, for good",
-       state(stopping, Process::alive, Leaving::retired),
-       {"sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:t", "sd:R", "sg:", "sg:", "sg:", "sg:", "sg:", "sg:", "sd:R", "sg:", "sg:t"}},
+       {"sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:", "sg:t", "sd:R", "sg:", "sg:",  "sg:", "sg:",
+        "sg:", "sg:", "sg:",  "sg:", "sg:", "sg:", "sg:", "sg:",  "sg:",  "sg:", "sd:R", "sg:", "sg:t"}},
+      {"stopping, for good", state(stopping, Process::alive, Leaving::retired), {"sg:", "sg:", "sg:t", "sg:", "sg:", "sg:",  "sg:", "sg:t", "sd:R",
+                                                                                 "sg:", "sg:", "sg:",  "sg:", "sg:", "sg:",  "sg:", "sg:",  "sg:",
+                                                                                 "sg:", "sg:", "sg:",  "sg:", "sg:", "sd:R", "sg:", "sg:t"}},
       {"stopping, descendants of a crashed one",
        state(stopping, Process::main_gone, Leaving::crashed),
-       {"sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:", "sg:", "sg:", "sg:", "sg:", "bo:R", "sg:"}},
-      {"stopped, never started",
-       state(stopped, Process::none),
-       {"st:S", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:"}},
+       {"sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:", "sg:t", "sg:", "sg:", "sg:", "sg:",  "sg:",
+        "sg:", "sg:", "sg:",  "sg:", "sg:", "sg:", "sg:", "sg:",  "sg:", "sg:", "sg:", "bo:R", "sg:"}},
+      {"stopped, never started", state(stopped, Process::none), {"st:S", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:",
+                                                                 "sd:",  "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:",
+                                                                 "sd:",  "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:"}},
       {"stopped, for the operator",
        state(stopped, Process::none, Leaving::drained, Intent::drained),
-       {"sd:", "sd:", "sd:", "sd:", "st:S", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:"}},
+       {"sd:", "sd:", "sd:", "sd:", "st:S", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:",
+        "sd:", "sd:", "sd:", "sd:", "sd:",  "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:"}},
       {"stopped, for good",
        state(stopped, Process::none, Leaving::retired, Intent::drained),
-       {"sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:"}},
-      {"backoff",
-       state(backoff, Process::none),
-       {"bo:", "sd:", "sd:", "sd:", "bo:", "st:S", "st:S", "bo:", "bo:", "bo:", "bo:", "bo:", "bo:", "bo:", "bo:", "bo:", "bo:"}},
-      {"failed",
-       state(failed, Process::none),
-       {"fa:", "sd:", "sd:", "sd:", "fa:", "st:S", "st:S", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:"}},
-      {"failed, given up",
-       with(state(failed, Process::none), no_due),
-       {"fa:", "sd:", "sd:", "sd:", "fa:", "st:S", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:", "fa:"}},
+       {"sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:",
+        "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:", "sd:"}},
+      {"backoff", state(backoff, Process::none), {"bo:", "sd:", "sd:", "sd:", "bo:", "st:S", "sd:", "st:S", "bo:", "bo:", "bo:", "bo:", "bo:",
+                                                  "bo:", "bo:", "bo:", "bo:", "bo:", "bo:",  "bo:", "bo:",  "bo:", "bo:", "bo:", "bo:", "bo:"}},
+      {"failed", state(failed, Process::none), {"fa:", "sd:", "sd:", "sd:", "fa:", "st:S", "sd:", "st:S", "fa:", "fa:", "fa:", "fa:", "fa:",
+                                                "fa:", "fa:", "fa:", "fa:", "fa:", "fa:",  "fa:", "fa:",  "fa:", "fa:", "fa:", "fa:", "fa:"}},
+      {"failed, given up", with(state(failed, Process::none), no_due), {"fa:", "sd:", "sd:", "sd:", "fa:", "st:S", "sd:", "fa:", "fa:",
+                                                                        "fa:", "fa:", "fa:", "fa:", "fa:", "fa:",  "fa:", "fa:", "fa:",
+                                                                        "fa:", "fa:", "fa:", "fa:", "fa:", "fa:",  "fa:", "fa:"}},
   };
 }
 
@@ -183,13 +227,16 @@ TEST(Lifecycle, Eligible_IsTheTruthTable) {
   for (int lifecycle = 0; lifecycle < 7; ++lifecycle) {
     for (int health = 0; health < 3; ++health) {
       for (int intent = 0; intent < 2; ++intent) {
-        for (const bool paused : {false, true}) {
+        for (unsigned facts = 0; facts < 16; ++facts) {
           SlotState s;
           s.lifecycle = static_cast<Lifecycle>(lifecycle);
           s.health = static_cast<Health>(health);
           s.intent = static_cast<Intent>(intent);
-          s.paused = paused;
-          const bool want = s.lifecycle == Lifecycle::running && s.health == Health::passing && s.intent == Intent::enabled && !paused;
+          s.paused = (facts & 1U) != 0;
+          s.suspect = (facts & 2U) != 0;
+          s.ejected = (facts & 4U) != 0;
+          s.declined = (facts & 8U) != 0;
+          const bool want = s.lifecycle == Lifecycle::running && s.health == Health::passing && s.intent == Intent::enabled && facts == 0;
           EXPECT_EQ(eligible(s), want);
         }
       }

@@ -1,53 +1,14 @@
 // Stories of a slot and of a pool, told through the pure control side with a clock of the test's own.
-#include "backends/pool_control.hpp"
+#include "lifecycle_story.hpp"
 
 #include <gtest/gtest.h>
 
 #include <csignal>
-#include <optional>
-#include <vector>
 
 namespace drover::backends {
 namespace {
 
 using namespace std::chrono_literals;
-
-struct Story {
-  explicit Story(std::uint32_t workers = 1) {
-    config.name = "shop";
-    config.workers = workers;
-  }
-
-  void begin() {
-    control.emplace(config, 1);
-    for (std::uint32_t slot = 1; slot <= config.workers; ++slot) say(slot, EventType::start);
-  }
-  void begin_ready() {
-    begin();
-    for (std::uint32_t slot = 1; slot <= config.workers; ++slot) say(slot, EventType::probe_passed);
-  }
-  const SlotState& at(std::uint32_t slot = 1) const { return control->slot(slot); }
-  void say(std::uint32_t slot, EventType type, Cause cause = Cause::exit_zero, bool tree_left = false) {
-    last.clear();
-    control->handle(slot, {type, at(slot).incarnation, cause, tree_left}, now, last);
-  }
-  void pass(base::Millis time) {
-    now += time;
-    last.clear();
-    control->tick(now, last);
-  }
-  bool did(EffectType type, int signal = 0) const {
-    for (const SlotEffect& effect : last) {
-      if (effect.effect.type == type && (signal == 0 || effect.effect.signal == signal)) return true;
-    }
-    return false;
-  }
-
-  config::Pool config;
-  std::optional<PoolControl> control;
-  base::TimePoint now{1000s};
-  std::vector<SlotEffect> last;
-};
 
 TEST(Slot, Start_Probes_Ready_OpensTheGate) {
   Story story;
@@ -247,6 +208,92 @@ TEST(Slot, RetryOfAFailedSlot_IsNoHope) {
   }
   EXPECT_EQ(story.at().lifecycle, Lifecycle::starting);
   EXPECT_EQ(story.control->expected(story.now), 0U);
+}
+
+TEST(Slot, EachFactThatHoldsItBack_ClosesTheGate_AndNothingElse) {
+  const std::pair<EventType, EventType> facts[] = {{EventType::suspected, EventType::cleared},
+                                                   {EventType::ejected, EventType::admitted},
+                                                   {EventType::declined, EventType::accepted},
+                                                   {EventType::paused, EventType::continued}};
+  for (const auto& [begins, ends] : facts) {
+    Story story;
+    story.begin_ready();
+    story.say(1, begins);
+    EXPECT_TRUE(story.did(EffectType::close_gate));
+    EXPECT_EQ(story.at().lifecycle, Lifecycle::running);
+    EXPECT_EQ(story.at().health, Health::passing);
+    story.say(1, begins);
+    EXPECT_TRUE(story.last.empty()) << "said twice";
+    story.say(1, ends);
+    EXPECT_TRUE(story.did(EffectType::open_gate));
+  }
+}
+
+TEST(Slot, WhatHeldItBack_EndsWithItsIncarnation) {
+  Story story;
+  story.begin_ready();
+  for (const EventType fact : {EventType::suspected, EventType::ejected, EventType::declined}) story.say(1, fact);
+  story.say(1, EventType::exited, Cause::own_signal);
+  story.pass(1100ms);
+  story.say(1, EventType::probe_passed);
+  EXPECT_TRUE(eligible(story.at()));
+}
+
+TEST(Slot, WithReadyNotify_OnlyItsOwnWordMakesItReady) {
+  Story story;
+  story.config.ready.notify = true;
+  story.begin();
+  story.pass(29s);
+  EXPECT_FALSE(story.did(EffectType::probe));
+  story.say(1, EventType::probe_passed);
+  EXPECT_EQ(story.at().lifecycle, Lifecycle::starting);
+  story.say(1, EventType::reported_ready);
+  EXPECT_TRUE(story.did(EffectType::open_gate));
+  story.pass(30s);
+  EXPECT_TRUE(story.did(EffectType::probe)) << "from then on its health is probed";
+}
+
+TEST(Slot, WithoutReadyNotify_ItsWordBringsTheProbeForward) {
+  Story story;
+  story.begin();
+  story.say(1, EventType::reported_ready);
+  EXPECT_FALSE(story.did(EffectType::open_gate));
+  story.pass(0ms);
+  EXPECT_TRUE(story.did(EffectType::probe));
+}
+
+TEST(Slot, Hung_GetsTheDiagnosticSignal_ThenTheStop_ThenTheKill_AndStartsAnew) {
+  Story story;
+  story.config.hang.signal = SIGABRT;
+  story.begin_ready();
+  story.say(1, EventType::hung);
+  EXPECT_TRUE(story.did(EffectType::close_gate));
+  EXPECT_TRUE(story.did(EffectType::signal_main, SIGABRT));
+  EXPECT_FALSE(story.did(EffectType::signal_main, SIGTERM));
+  EXPECT_EQ(story.control->asked(1), Why::hung);
+  story.pass(kDiagnosis - 1ms);
+  EXPECT_FALSE(story.did(EffectType::signal_main));
+  story.pass(1ms);
+  EXPECT_TRUE(story.did(EffectType::signal_main, SIGTERM));
+  story.pass(10s);
+  EXPECT_TRUE(story.did(EffectType::signal_tree, SIGKILL));
+  story.say(1, EventType::exited, Cause::outside_signal);
+  EXPECT_TRUE(story.did(EffectType::spawn));
+  EXPECT_TRUE(story.at().history.counted.empty());
+  EXPECT_EQ(story.control->asked(1), Why::none);
+}
+
+TEST(Slot, HungAndDeadByItsDiagnosis_LeavesItsTreeTheWholeGrace) {
+  Story story;
+  story.begin_ready();
+  story.say(1, EventType::hung);
+  story.pass(500ms);
+  story.say(1, EventType::exited, Cause::own_signal, true);
+  EXPECT_TRUE(story.did(EffectType::signal_tree, SIGTERM));
+  story.pass(9999ms);
+  EXPECT_FALSE(story.did(EffectType::signal_tree, SIGKILL));
+  story.pass(1ms);
+  EXPECT_TRUE(story.did(EffectType::signal_tree, SIGKILL));
 }
 
 TEST(Pool, FailingWorkers_AreReplacedOneAtATime) {

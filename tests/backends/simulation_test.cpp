@@ -63,7 +63,18 @@ INSTANTIATE_TEST_SUITE_P(
                     Plant{Defect::kill_forgotten, "kill_forgotten"}, Plant{Defect::two_replaced_at_once, "two_replaced_at_once"},
                     Plant{Defect::row_not_released, "row_not_released"}, Plant{Defect::ready_timeout_ignored, "ready_timeout_ignored"},
                     Plant{Defect::busy_ends_probing, "busy_ends_probing"}, Plant{Defect::drain_without_end, "drain_without_end"},
-                    Plant{Defect::failing_never_replaced, "failing_never_replaced"}, Plant{Defect::probe_overlaps, "probe_overlaps"}),
+                    Plant{Defect::failing_never_replaced, "failing_never_replaced"}, Plant{Defect::probe_overlaps, "probe_overlaps"},
+                    Plant{Defect::gate_ignores_suspicion, "gate_ignores_suspicion"}, Plant{Defect::gate_ignores_ejection, "gate_ignores_ejection"},
+                    Plant{Defect::gate_ignores_its_word, "gate_ignores_its_word"}, Plant{Defect::promoted_before_ready, "promoted_before_ready"},
+                    Plant{Defect::soak_ignored, "soak_ignored"}, Plant{Defect::failure_hits_the_old, "failure_hits_the_old"},
+                    Plant{Defect::roll_goes_on_after_failure, "roll_goes_on_after_failure"}, Plant{Defect::roll_without_end, "roll_without_end"},
+                    Plant{Defect::roll_empties_the_pool, "roll_empties_the_pool"}, Plant{Defect::surge_without_end, "surge_without_end"},
+                    Plant{Defect::rows_ignored, "rows_ignored"}, Plant{Defect::leavers_forgotten, "leavers_forgotten"},
+                    Plant{Defect::incarnation_used_twice, "incarnation_used_twice"},
+                    Plant{Defect::successors_without_pause, "successors_without_pause"}, Plant{Defect::kill_misses_leavers, "kill_misses_leavers"},
+                    Plant{Defect::recycled_while_queue_waits, "recycled_while_queue_waits"},
+                    Plant{Defect::wanted_again_forgotten, "wanted_again_forgotten"}, Plant{Defect::diagnosis_without_end, "diagnosis_without_end"},
+                    Plant{Defect::own_word_not_heard, "own_word_not_heard"}),
     [](const auto& plant) { return std::string(plant.param.name); });
 
 TEST(Simulation, SameSeed_SameLife) {

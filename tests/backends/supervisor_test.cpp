@@ -1,97 +1,16 @@
 // The supervisor's glue with real processes and signals; proxy and workers are this program again (supervisor_fakes.hpp).
-#include "backends/supervisor.hpp"
-#include "supervisor_fakes.hpp"
+#include "supervisor_case.hpp"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
-#include <gtest/gtest.h>
 #include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <csignal>
-#include <cstdlib>
-#include <memory>
 #include <set>
-#include <string_view>
 
 namespace drover::backends {
 namespace {
 
 using namespace std::chrono_literals;
-
-class SupervisorTest : public testing::Test {
- protected:
-  SupervisorTest() : executable_(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC)) {
-    config::Listener listener;
-    listener.name = "web";
-    listener.bind.host = "127.0.0.1";
-    listener.bind.text = "127.0.0.1:0";
-    config_.listeners.push_back(listener);
-    config_.text = "[pool.shop]\n";
-    add_pool("shop", 2, {});
-    ::unsetenv("FAKE_PROXY");
-  }
-  ~SupervisorTest() override {
-    if (supervisor_ && !exit_code_) {
-      supervisor_->request_stop(true);
-      wait([&] { return exit_code_.has_value(); });
-    }
-  }
-
-  config::Pool& add_pool(const std::string& name, std::uint32_t workers, const std::vector<std::string>& words) {
-    config::Pool pool;
-    pool.name = name;
-    pool.command = {"drover", "worker"};
-    pool.command.insert(pool.command.end(), words.begin(), words.end());
-    pool.workers = workers;
-    pool.restart.delay = 50ms;
-    pool.restart.max = 0;
-    pool.stop.grace = 2s;
-    pool.drain.http = 500ms;
-    config_.pools.push_back(pool);
-    return config_.pools.back();
-  }
-  base::Result<void> begin() {
-    std::string workers;
-    for (const auto& pool : config_.pools) workers += (workers.empty() ? "" : ",") + std::to_string(pool.workers);
-    ::setenv("FAKE_WORKERS", workers.c_str(), 1);
-    supervisor_ = std::make_unique<Supervisor>(io_, config_, SupervisorOptions{executable_.get(), 0, false},
-                                               SupervisorHooks{[this] { first_ready_ = true; }, [this](int code) { exit_code_ = code; }});
-    return supervisor_->start();
-  }
-  void begin_ready() {
-    const auto done = begin();
-    ASSERT_TRUE(done) << done.error().message;
-    ASSERT_TRUE(wait([&] { return first_ready_; }));
-  }
-  /// Runs the loop until `what` holds. False: it did not in time.
-  template <class What>
-  bool wait(What what, base::Millis limit = 20s) {
-    const auto until = base::Clock::now() + limit;
-    while (!what()) {
-      if (base::Clock::now() > until) return false;
-      if (io_.stopped()) io_.restart();
-      io_.run_one_for(20ms);
-    }
-    return true;
-  }
-  WorkerStatus worker(std::uint32_t slot = 1, std::size_t pool = 0) const { return supervisor_->status().pools.at(pool).workers.at(slot - 1); }
-  pid_t proxy() const { return supervisor_->status().proxies.at(0).pid; }
-  int stop() {
-    supervisor_->request_stop(false);
-    EXPECT_TRUE(wait([&] { return exit_code_.has_value(); }));
-    return exit_code_.value_or(-1);
-  }
-  static bool lives(pid_t pid) { return ::kill(pid, 0) == 0; }
-
-  boost::asio::io_context io_{1};
-  base::UniqueFd executable_;
-  config::Config config_;
-  std::unique_ptr<Supervisor> supervisor_;
-  bool first_ready_ = false;
-  std::optional<int> exit_code_;
-};
+using SupervisorTest = fakes::SupervisorCase;
 
 TEST_F(SupervisorTest, Start_MakesAllReady_StopLeavesNothing_Exit0) {
   begin_ready();
@@ -271,17 +190,9 @@ TEST_F(SupervisorTest, Report_CountsBeforeTheSample) {
 TEST_F(SupervisorTest, Memory_IsSampled) {
   begin_ready();
   // A first sample may meet the worker in the middle of its exec.
-  EXPECT_TRUE(wait([&] { return worker().memory_source == "rss" && worker().memory_bytes > 100'000; }));
+  EXPECT_TRUE(wait([&] { return worker().memory_source == "pss" && worker().memory_bytes > 100'000; }));
   EXPECT_GT(worker().open_fds, 0U);
 }
 
 }  // namespace
 }  // namespace drover::backends
-
-int main(int argc, char** argv) {
-  const std::string_view verb = argc > 1 ? argv[1] : "";
-  if (verb == "proxy") return drover::backends::fakes::run_proxy();
-  if (verb == "worker") return drover::backends::fakes::run_worker(argc, argv);
-  testing::InitGoogleTest(&argc, argv);
-  return RUN_ALL_TESTS();
-}

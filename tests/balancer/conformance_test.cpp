@@ -68,7 +68,8 @@ TEST_P(EveryStrategy, Proposal_IsInRangeWhateverTheFigures) {
                        .in_flight = static_cast<std::uint32_t>(wild(3)),
                        .memory_bytes = wild(3),
                        .load_epoch = static_cast<std::uint32_t>(rng.below(3)),
-                       .claims = wild(5)};
+                       .claims = wild(5),
+                       .share = static_cast<std::uint32_t>(rng.below(3) * 50)};
     }
     Turn turn{rng.below(4) == 0 ? rng.next() : rng.below(9) << 32U, &rng, notes};
     const std::size_t chosen = GetParam().propose(candidates, turn);
@@ -122,6 +123,68 @@ TEST_P(EveryStrategy, EverybodyGetsWorkAndNobodyMoreThanTwiceItsShare) {
     EXPECT_GT(served[w], 1000) << "worker " << w + 1 << " of share 4000";
     EXPECT_LT(served[w], 8000) << "worker " << w + 1 << " of share 4000";
   }
+}
+
+TEST_P(EveryStrategy, AHalfShareGetsHalfAsMuchAndTheOthersStayEven) {
+  for (const bool loaded : {false, true}) {
+    PoolWorld pool = world(4);
+    pool.come_all(4);
+    pool.facts().write_share(pool.row(1), 50);
+    std::vector<int> served(pool.rows());
+    base::Rng rng(9);
+    if (loaded) {
+      live(pool, 4, 20'000, served, rng);
+    } else {
+      for (int i = 0; i < 20'000; ++i) ++served[*pool.serve()];
+    }
+    const double mean = (served[0] + served[2] + served[3]) / 3.0;
+    EXPECT_GT(served[1], 0.35 * mean) << (loaded ? "loaded" : "idle");
+    EXPECT_LT(served[1], 0.65 * mean) << (loaded ? "loaded" : "idle");
+    for (const std::size_t other : {0, 2, 3}) EXPECT_NEAR(served[other], mean, 0.15 * mean) << "worker " << other + 1;
+  }
+}
+
+TEST_P(EveryStrategy, AShareOfNothingIsUsedOnlyWhenNobodyElseMayBe) {
+  PoolWorld pool = world(3);
+  pool.come_all(3);
+  pool.facts().write_share(pool.row(0), 0);
+  pool.facts().write_share(pool.row(2), 0);
+  for (int i = 0; i < 300; ++i) ASSERT_EQ(pool.serve(), 1U);
+  // Full is not gone: who is willing is waited for.
+  EXPECT_EQ(pool.claimer().claim({}, [](void*, const Lease&) { return false; }).why, NoLease::full);
+  EXPECT_EQ(pool.claims(0) + pool.claims(2), 0U);
+  const std::vector<Lease> tried{pool.lease_of(1)};
+  std::set<std::uint32_t> seen;
+  for (int i = 0; i < 100; ++i) seen.insert(*pool.serve({tried}));
+  EXPECT_EQ(seen, (std::set<std::uint32_t>{0, 2}));
+  pool.go(1);
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(pool.serve());
+}
+
+TEST_P(EveryStrategy, ASmallShareIsUsedAtOnceWhenTheOthersAreFullOrGone) {
+  PoolWorld pool = world(2);
+  pool.come_all(2);
+  pool.facts().write_share(pool.row(0), 1);
+  const auto admit = [](void* context, const Lease& lease) { return static_cast<PoolWorld*>(context)->row(0) == lease.row; };
+  for (int i = 0; i < 100; ++i) {
+    const auto result = pool.claimer().claim({}, admit, &pool);
+    ASSERT_TRUE(result.lease);
+    pool.claimer().release(*result.lease);
+  }
+  pool.go(1);
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(pool.serve(), 0U);
+}
+
+TEST_P(EveryStrategy, RowsBeyondThoseInUse_AreNotLookedAt) {
+  PoolWorld pool = world(3);
+  pool.come_all(3);
+  pool.facts().write_rows_used(1, 2);
+  std::set<std::uint32_t> seen;
+  for (int i = 0; i < 100; ++i) seen.insert(*pool.serve());
+  EXPECT_EQ(seen, (std::set<std::uint32_t>{0, 1}));
+  pool.facts().write_rows_used(1, UINT32_MAX);
+  for (int i = 0; i < 100; ++i) seen.insert(*pool.serve());
+  EXPECT_EQ(seen, (std::set<std::uint32_t>{0, 1, 2})) << "and never a neighbour's";
 }
 
 TEST_P(EveryStrategy, WorkersComeAndGo_WorkFollows) {

@@ -59,6 +59,25 @@ TEST(RoundRobin, EvenAmongTheOthersWhileOneIsAvoidedOrFull) {
   EXPECT_LE(worst_window(order, {0, 1, 2, 4}), 1);
 }
 
+TEST(RoundRobin, EvenAmongTheOthersWhileOneWantsLess) {
+  PoolWorld pool = pool_of("round-robin", 4);
+  pool.come_all(4);
+  pool.facts().write_share(pool.row(2), 30);
+  std::vector<std::uint32_t> order;
+  for (int i = 0; i < 200; ++i) order.push_back(*pool.serve());
+  EXPECT_LE(worst_window(order, {0, 1, 3}), 1);
+}
+
+TEST(LeastConnections, AHalfShareHoldsHalfAsMany) {
+  PoolWorld pool = pool_of("least-connections", 3);
+  pool.come_all(3);
+  pool.facts().write_share(pool.row(1), 50);
+  for (int i = 0; i < 500; ++i) ASSERT_TRUE(pool.claimer().claim({}).lease);
+  EXPECT_NEAR(pool.in_flight(1), 100, 5);
+  EXPECT_NEAR(pool.in_flight(0), 200, 5);
+  EXPECT_NEAR(pool.in_flight(2), 200, 5);
+}
+
 TEST(RoundRobin, EachAvoidanceCostsAtMostOneTurn) {
   PoolWorld pool = pool_of("round-robin", 4);
   pool.come_all(4);

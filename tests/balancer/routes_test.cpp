@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 namespace drover::balancer {
 namespace {
 
@@ -20,77 +22,101 @@ Routes routes(std::vector<std::pair<std::string, std::string>> hosts_and_paths) 
   return Routes(config);
 }
 
+std::optional<std::uint32_t> pool_of(const Routes& table, std::string_view host, std::string_view path) {
+  const auto match = table.match(host, path);
+  return match ? std::optional(match->pool) : std::nullopt;
+}
+
 constexpr auto kNone = std::nullopt;
 
 TEST(Routes, NoRouteAndOnePool_EverythingGoesToIt) {
   config::Config config;
   config.pools.emplace_back();
-  EXPECT_EQ(Routes(config).match("any.example", "/x"), 0U);
+  EXPECT_EQ(pool_of(Routes(config), "any.example", "/x"), 0U);
   config.pools.emplace_back();
-  EXPECT_EQ(Routes(config).match("any.example", "/x"), kNone);
+  EXPECT_EQ(pool_of(Routes(config), "any.example", "/x"), kNone);
 }
 
 TEST(Routes, PathsMatchOnSegmentBoundaries) {
   const Routes table = routes({{"*", "/api"}, {"*", "/files/"}});
-  EXPECT_EQ(table.match("h", "/api"), 0U);
-  EXPECT_EQ(table.match("h", "/api/"), 0U);
-  EXPECT_EQ(table.match("h", "/api/x/y"), 0U);
-  EXPECT_EQ(table.match("h", "/apix"), kNone);
-  EXPECT_EQ(table.match("h", "/API"), kNone) << "paths have case";
-  EXPECT_EQ(table.match("h", "/ap"), kNone);
-  EXPECT_EQ(table.match("h", ""), kNone);
-  EXPECT_EQ(table.match("h", "/files/a"), 1U);
-  EXPECT_EQ(table.match("h", "/files/"), 1U);
-  EXPECT_EQ(table.match("h", "/files"), kNone);
+  EXPECT_EQ(pool_of(table, "h", "/api"), 0U);
+  EXPECT_EQ(pool_of(table, "h", "/api/"), 0U);
+  EXPECT_EQ(pool_of(table, "h", "/api/x/y"), 0U);
+  EXPECT_EQ(pool_of(table, "h", "/apix"), kNone);
+  EXPECT_EQ(pool_of(table, "h", "/API"), kNone) << "paths have case";
+  EXPECT_EQ(pool_of(table, "h", "/ap"), kNone);
+  EXPECT_EQ(pool_of(table, "h", ""), kNone);
+  EXPECT_EQ(pool_of(table, "h", "/files/a"), 1U);
+  EXPECT_EQ(pool_of(table, "h", "/files/"), 1U);
+  EXPECT_EQ(pool_of(table, "h", "/files"), kNone);
 }
 
 TEST(Routes, LongestPathWins_WhateverTheOrder) {
   const Routes table = routes({{"*", "/"}, {"*", "/api/v2"}, {"*", "/api"}});
-  EXPECT_EQ(table.match("h", "/api/v2/x"), 1U);
-  EXPECT_EQ(table.match("h", "/api/v1"), 2U);
-  EXPECT_EQ(table.match("h", "/api/v22"), 2U);
-  EXPECT_EQ(table.match("h", "/other"), 0U);
-  EXPECT_EQ(table.match("h", "*"), 0U) << "OPTIONS *";
+  EXPECT_EQ(pool_of(table, "h", "/api/v2/x"), 1U);
+  EXPECT_EQ(pool_of(table, "h", "/api/v1"), 2U);
+  EXPECT_EQ(pool_of(table, "h", "/api/v22"), 2U);
+  EXPECT_EQ(pool_of(table, "h", "/other"), 0U);
+  EXPECT_EQ(pool_of(table, "h", "*"), 0U) << "OPTIONS *";
 }
 
 TEST(Routes, ExactHostBeforeSuffixBeforeAny) {
   const Routes table = routes({{"*", "/"}, {"*.example.com", "/"}, {"shop.example.com", "/"}, {"*.eu.example.com", "/"}});
-  EXPECT_EQ(table.match("shop.example.com", "/"), 2U);
-  EXPECT_EQ(table.match("blog.example.com", "/"), 1U);
-  EXPECT_EQ(table.match("a.b.example.com", "/"), 1U);
-  EXPECT_EQ(table.match("a.eu.example.com", "/"), 3U) << "the longer suffix";
-  EXPECT_EQ(table.match("example.com", "/"), 0U) << "the suffix itself is no subdomain";
-  EXPECT_EQ(table.match("badexample.com", "/"), 0U);
-  EXPECT_EQ(table.match(".example.com", "/"), 0U);
+  EXPECT_EQ(pool_of(table, "shop.example.com", "/"), 2U);
+  EXPECT_EQ(pool_of(table, "blog.example.com", "/"), 1U);
+  EXPECT_EQ(pool_of(table, "a.b.example.com", "/"), 1U);
+  EXPECT_EQ(pool_of(table, "a.eu.example.com", "/"), 3U) << "the longer suffix";
+  EXPECT_EQ(pool_of(table, "example.com", "/"), 0U) << "the suffix itself is no subdomain";
+  EXPECT_EQ(pool_of(table, "badexample.com", "/"), 0U);
+  EXPECT_EQ(pool_of(table, ".example.com", "/"), 0U);
 }
 
 TEST(Routes, BetterHostWithoutAPath_FallsToTheNext) {
   const Routes table = routes({{"shop.example.com", "/api"}, {"*", "/"}});
-  EXPECT_EQ(table.match("shop.example.com", "/api/x"), 0U);
-  EXPECT_EQ(table.match("shop.example.com", "/x"), 1U);
-  EXPECT_EQ(table.match("other", "/api/x"), 1U);
+  EXPECT_EQ(pool_of(table, "shop.example.com", "/api/x"), 0U);
+  EXPECT_EQ(pool_of(table, "shop.example.com", "/x"), 1U);
+  EXPECT_EQ(pool_of(table, "other", "/api/x"), 1U);
 }
 
 TEST(Routes, PortCaseAndRootDotAreIgnored) {
   const Routes table = routes({{"Shop.Example.com", "/"}, {"*.Example.org", "/"}});
-  EXPECT_EQ(table.match("SHOP.example.COM:8080", "/"), 0U);
-  EXPECT_EQ(table.match("shop.example.com.", "/"), 0U);
-  EXPECT_EQ(table.match("shop.example.com.:80", "/"), 0U);
-  EXPECT_EQ(table.match("a.EXAMPLE.org:1", "/"), 1U);
-  EXPECT_EQ(table.match("shop.example.com.evil", "/"), kNone);
-  EXPECT_EQ(table.match("", "/"), kNone);
+  EXPECT_EQ(pool_of(table, "SHOP.example.COM:8080", "/"), 0U);
+  EXPECT_EQ(pool_of(table, "shop.example.com.", "/"), 0U);
+  EXPECT_EQ(pool_of(table, "shop.example.com.:80", "/"), 0U);
+  EXPECT_EQ(pool_of(table, "a.EXAMPLE.org:1", "/"), 1U);
+  EXPECT_EQ(pool_of(table, "shop.example.com.evil", "/"), kNone);
+  EXPECT_EQ(pool_of(table, "", "/"), kNone);
+}
+
+TEST(Routes, AMatchNamesItsRouteByItsPlaceInTheConfiguration) {
+  config::Config config;
+  config.pools.resize(2);
+  EXPECT_FALSE(Routes(config).match("h", "/"));
+  for (const auto& [host, path, pool] : {std::tuple{"*", "/", 1U}, std::tuple{"*", "/api/v2", 0U}, std::tuple{"shop", "/", 1U}}) {
+    config::Route route;
+    route.host = host;
+    route.path = path;
+    route.pool = pool;
+    config.routes.push_back(route);
+  }
+  const Routes table(config);
+  EXPECT_EQ(table.match("h", "/x")->route, 0U);
+  EXPECT_EQ(table.match("h", "/x")->pool, 1U);
+  EXPECT_EQ(table.match("h", "/api/v2")->route, 1U);
+  EXPECT_EQ(table.match("shop", "/")->route, 2U);
+  EXPECT_EQ(table.match("shop", "/")->pool, 1U) << "two routes may lead to one pool";
 }
 
 TEST(Routes, Ipv6LiteralsInAnySpelling) {
   for (const char* written : {"[::1]", "::1", "[0:0:0:0:0:0:0:1]"}) {
     const Routes table = routes({{written, "/"}});
-    EXPECT_EQ(table.match("[::1]", "/"), 0U) << written;
-    EXPECT_EQ(table.match("[::1]:8080", "/"), 0U) << written;
-    EXPECT_EQ(table.match("[0::1]:1", "/"), 0U) << written;
-    EXPECT_EQ(table.match("[::2]", "/"), kNone) << written;
+    EXPECT_EQ(pool_of(table, "[::1]", "/"), 0U) << written;
+    EXPECT_EQ(pool_of(table, "[::1]:8080", "/"), 0U) << written;
+    EXPECT_EQ(pool_of(table, "[0::1]:1", "/"), 0U) << written;
+    EXPECT_EQ(pool_of(table, "[::2]", "/"), kNone) << written;
   }
   const Routes upper = routes({{"[2001:DB8::A]", "/"}});
-  EXPECT_EQ(upper.match("[2001:db8::a]:443", "/"), 0U);
+  EXPECT_EQ(pool_of(upper, "[2001:db8::a]:443", "/"), 0U);
 }
 
 TEST(Routes, HostileHostsAreOnlyNoMatch) {

@@ -46,6 +46,8 @@ TEST(Shape, PoolsStandInOrderWithSpareRows) {
 
 TEST(Shape, RowsOfAPoolAreBounded) {
   EXPECT_EQ(Shape::rows_for(kMaxWorkersPerPool), kMaxRowsPerPool);
+  EXPECT_EQ(Shape::rows_for(1), kSlotsAtLeast * 2 + kDrainReserve);
+  EXPECT_EQ(Shape::slots_for(std::uint32_t{1} << 31U), kMaxWorkersPerPool) << "twice as many is no longer a number";
   EXPECT_EQ(Shape::rows_for(std::numeric_limits<std::uint32_t>::max()), kMaxRowsPerPool);
 }
 
@@ -121,6 +123,63 @@ TEST(SupervisorBoard, SmallWordsComeOutAsWritten) {
   EXPECT_EQ(theirs->last_beat(), 123U);
 }
 
+TEST(SupervisorBoard, RowsUsedAndSleepComeOutAsWritten) {
+  const Shape shape = small_shape();
+  auto board = SupervisorBoard::create(shape);
+  ASSERT_TRUE(board);
+  auto theirs = SupervisorBoard::attach(board->fd(), shape);
+  ASSERT_TRUE(theirs);
+  EXPECT_EQ(theirs->rows_used(1), shape.pools[1].count) << "all, until it is said otherwise";
+  board->write_rows_used(1, 2);
+  EXPECT_EQ(theirs->rows_used(1), 2U);
+  EXPECT_EQ(theirs->rows_used(0), shape.pools[0].count);
+  EXPECT_FALSE(theirs->asleep(0));
+  board->write_asleep(0, true);
+  EXPECT_TRUE(theirs->asleep(0));
+  EXPECT_FALSE(theirs->asleep(1));
+  board->write_asleep(0, false);
+  EXPECT_FALSE(theirs->asleep(0));
+}
+
+TEST(SupervisorBoard, ANewLifeHasItsWholeShare) {
+  auto board = SupervisorBoard::create(small_shape());
+  ASSERT_TRUE(board);
+  EXPECT_EQ(board->share(0), 100U);
+  board->write_row(0, worker(1, 1, 1));
+  board->write_share(0, 50);
+  board->write_row(0, worker(1, 1, 2));
+  EXPECT_EQ(board->share(0), 50U) << "the same life";
+  board->write_row(0, worker(1, 2, 1));
+  EXPECT_EQ(board->share(0), 100U);
+  board->write_share(0, 250);
+  EXPECT_EQ(board->share(0), 100U);
+}
+
+TEST(SupervisorBoard, BlockedUntilTheirTimeIsOver) {
+  const Shape shape = small_shape();
+  auto board = SupervisorBoard::create(shape);
+  ASSERT_TRUE(board);
+  auto theirs = SupervisorBoard::attach(board->fd(), shape);
+  ASSERT_TRUE(theirs);
+  EXPECT_FALSE(theirs->any_blocked());
+  const SupervisorBoard::Blocked list[] = {{11, 100}, {22, 200}};
+  board->write_blocked(list);
+  EXPECT_TRUE(theirs->any_blocked());
+  EXPECT_TRUE(theirs->blocked(11, 99));
+  EXPECT_FALSE(theirs->blocked(11, 100));
+  EXPECT_TRUE(theirs->blocked(22, 100));
+  EXPECT_FALSE(theirs->blocked(33, 0));
+  board->write_blocked({});
+  EXPECT_FALSE(theirs->any_blocked());
+  EXPECT_FALSE(theirs->blocked(22, 100)) << "what stood there before is not read";
+  std::vector<SupervisorBoard::Blocked> many(SupervisorBoard::kMaxBlocked + 1);
+  for (std::size_t i = 0; i < many.size(); ++i) many[i] = {i + 1, 10};
+  board->write_blocked(many);
+  EXPECT_TRUE(theirs->blocked(SupervisorBoard::kMaxBlocked, 0));
+  EXPECT_FALSE(theirs->blocked(SupervisorBoard::kMaxBlocked + 1, 0));
+  EXPECT_EQ(theirs->expected(0), 0U) << "the list stays within the first page";
+}
+
 TEST(SupervisorBoard, NobodyCanMapOrWriteItAnew) {
   auto board = SupervisorBoard::create(small_shape());
   ASSERT_TRUE(board);
@@ -172,7 +231,7 @@ TEST(Boards, AttachRefusesAnotherShape) {
   auto supervisor = SupervisorBoard::create(small_shape());
   auto proxy = ProxyBoard::create(small_shape());
   ASSERT_TRUE(supervisor && proxy);
-  const std::uint32_t workers[] = {2, 4};
+  const std::uint32_t workers[] = {2, 40};
   for (const Shape& other : {make_shape(workers, 2, 1), make_shape({workers, 1}, 2, 1)}) {
     EXPECT_FALSE(SupervisorBoard::attach(supervisor->fd(), other));
     EXPECT_FALSE(ProxyBoard::attach(proxy->fd(), other));
@@ -246,7 +305,7 @@ TEST(ProxyBoard, NoTwoPartsOverlap) {
     board->thread(t).heartbeat_ns.set(mark++);
     for (std::uint32_t p = 0; p < 3; ++p) {
       board->tally(t, p).requests[0][0].set(mark++);
-      board->tally(t, p).queue_length.set(mark++);
+      board->tally(t, p).blocked.set(mark++);
     }
     for (std::uint32_t l = 0; l < 9; ++l) board->client_connections(t, l).set(mark++);
   }
@@ -257,7 +316,7 @@ TEST(ProxyBoard, NoTwoPartsOverlap) {
     EXPECT_EQ(board->thread(t).heartbeat_ns.get(), mark++);
     for (std::uint32_t p = 0; p < 3; ++p) {
       EXPECT_EQ(board->tally(t, p).requests[0][0].get(), mark++);
-      EXPECT_EQ(board->tally(t, p).queue_length.get(), mark++);
+      EXPECT_EQ(board->tally(t, p).blocked.get(), mark++);
     }
     for (std::uint32_t l = 0; l < 9; ++l) EXPECT_EQ(board->client_connections(t, l).get(), mark++);
   }

@@ -48,7 +48,7 @@ TEST(Fold, SumsEveryThreadAndAddsToWhatWasThere) {
       tally.truncated.add(5);
       tally.duration.observe(700);
       tally.queue_wait.observe(100);
-      tally.queue_length.set(99);  // a gauge: must not be folded
+      tally.blocked.add(7);
       board->thread(thread).claims_after_close.add(6);
       board->thread(thread).loop_turn.observe(10);
       board->thread(thread).heartbeat_ns.set(1);
@@ -62,6 +62,7 @@ TEST(Fold, SumsEveryThreadAndAddsToWhatWasThere) {
   EXPECT_EQ(pool.client_disconnects[1], 18U);
   EXPECT_EQ(pool.queue_rejected[1], 24U);
   EXPECT_EQ(pool.truncated, 30U);
+  EXPECT_EQ(pool.blocked, 42U);
   EXPECT_EQ(pool.duration.buckets[1], 6U);
   EXPECT_EQ(pool.duration.sum_us, 4200U);
   EXPECT_EQ(pool.queue_wait.buckets[0], 6U);

@@ -6,9 +6,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <grp.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 
 namespace drover::config {
@@ -89,6 +92,63 @@ TEST_F(MachineCheck, NeedsTheVariablesThatAreUsed) {
 TEST_F(MachineCheck, KnowsWhatAWorkerIsNotGiven) {
   EXPECT_THAT(check("command = [\"sh\", \"${NOTIFY_SOCKET}\", \"${LISTEN_FDS}\"]\n"),
               ElementsAre("2:18 command: ${NOTIFY_SOCKET} is not passed on to workers", "2:38 command: ${LISTEN_FDS} is not passed on to workers"));
+  write_file(dir_ + "/vain.env", "NOTIFY_SOCKET=/mine\n");
+  EXPECT_THAT(check("command = [\"sh\", \"${NOTIFY_SOCKET}\"]\nenv_file = \"DIR/vain.env\"\n"),
+              ElementsAre("2:18 command: ${NOTIFY_SOCKET} is not passed on to workers"));
+}
+
+TEST_F(MachineCheck, NeedsTheEnvFile) {
+  write_file(dir_ + "/good.env", "A=1\n");
+  write_file(dir_ + "/bad.env", "A=1\nB\n");
+  EXPECT_THAT(check("command = [\"sh\"]\nenv_file = \"DIR/good.env\"\n"), IsEmpty());
+  EXPECT_THAT(check("command = [\"sh\"]\nenv_file = \"DIR/none.env\"\n"),
+              ElementsAre("3:12 env_file: DIR/none.env can't be read: No such file or directory"));
+  EXPECT_THAT(check("command = [\"sh\"]\nenv_file = \"DIR/folder\"\n"), ElementsAre("3:12 env_file: DIR/folder is a folder"));
+  EXPECT_THAT(check("command = [\"sh\"]\nenv_file = \"DIR/bad.env\"\n"), ElementsAre(HasSubstr("3:12 env_file: DIR/bad.env:2: has no '='")));
+}
+
+TEST_F(MachineCheck, TakesVariablesOfTheEnvFile) {
+  write_file(dir_ + "/good.env", "FROM_FILE=1\n");
+  write_file(dir_ + "/path.env", "BASE=" + dir_ + "\nPATH=/nowhere:" + dir_ + "\n");
+  EXPECT_THAT(check("command = [\"/bin/sh\", \"${FROM_FILE}\"]\nenv_file = \"DIR/good.env\"\nenv = { A = \"${FROM_FILE}\" }\n"), IsEmpty());
+  EXPECT_THAT(check("command = [\"program\"]\nenv_file = \"DIR/path.env\"\n"), IsEmpty());
+  EXPECT_THAT(check("command = [\"program\"]\nenv_file = \"DIR/path.env\"\nenv = { PATH = \"${BASE}\" }\n"), IsEmpty());
+  EXPECT_THAT(check("command = [\"${BASE}/program\"]\nenv_file = \"DIR/path.env\"\n"), IsEmpty());
+  EXPECT_THAT(check("command = [\"sh\"]\nenv_file = \"DIR/path.env\"\n"), ElementsAre("2:12 command: \"sh\" is not found in PATH"));
+}
+
+TEST_F(MachineCheck, AnEnvFileIsItsOwnPoolsAlone) {
+  write_file(dir_ + "/good.env", "FROM_FILE=1\n");
+  EXPECT_THAT(check("command = [\"sh\"]\nenv_file = \"DIR/good.env\"\n[pool.b]\ncommand = [\"sh\", \"${FROM_FILE}\"]\n[[route]]\npool = \"shop\"\n"),
+              ElementsAre("5:18 command: ${FROM_FILE} is not set in the environment"));
+}
+
+TEST_F(MachineCheck, NeedsTheTokenFile) {
+  write_file(dir_ + "/token", "secret\n");
+  write_file(dir_ + "/empty", "");
+  EXPECT_THAT(check("command = [\"sh\"]\n[admin]\ntoken_file = \"DIR/token\"\n"), IsEmpty());
+  EXPECT_THAT(check("command = [\"sh\"]\n[admin]\ntoken_file = \"DIR/none\"\n"),
+              ElementsAre("4:14 token_file: \"DIR/none\" can't be read: No such file or directory"));
+  EXPECT_THAT(check("command = [\"sh\"]\n[admin]\ntoken_file = \"DIR/empty\"\n"), ElementsAre("4:14 token_file: \"DIR/empty\" is empty"));
+  EXPECT_THAT(check("command = [\"sh\"]\n[admin]\ntoken_file = \"DIR/folder\"\n"),
+              ElementsAre("4:14 token_file: \"DIR/folder\" is not a plain file"));
+}
+
+/// In a child without rights: what the parent may do must not decide what is tested.
+TEST_F(MachineCheck, KnowsLimitsThatItMayNotGive) {
+  EXPECT_THAT(check("command = [\"sh\"]\nlimits = { files = 16, nice = 19, memory = \"1GiB\", core = \"0\" }\n"), IsEmpty());
+  const auto child = [this] {
+    rlimit none{0, 0};
+    ::setrlimit(RLIMIT_NICE, &none);
+    ::setgroups(0, nullptr);
+    if (::setresuid(65534, 65534, 65534) != 0 && ::geteuid() == 0) std::_Exit(3);
+    rlimit files{100, 100};
+    ::setrlimit(RLIMIT_NOFILE, &files);
+    const auto found = check("command = [\"/bin/sh\"]\nlimits = { files = 101, nice = -20 }\n");
+    for (const std::string& each : found) std::fprintf(stderr, "%s\n", each.c_str());
+    std::_Exit(found.size() == 2 ? 7 : 1);
+  };
+  EXPECT_EXIT(child(), testing::ExitedWithCode(7), "files: 101 is more than drover itself may open: 100(.|\n)*nice: -20 is below drover's own");
 }
 
 TEST_F(MachineCheck, SaysAllAtOnce) {

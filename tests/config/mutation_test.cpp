@@ -1,5 +1,7 @@
-// Whatever happens to a good file, parse() answers and render() stays bounded. Seeds are fixed; a failing one is printed.
+// Whatever happens to a good file, parse() answers, render() stays bounded, and what is still good can be written out and read again. Seeds are
+// fixed; a failing one is printed.
 #include "base/rng.hpp"
+#include "config/effective.hpp"
 #include "config/parse.hpp"
 #include "config/tree.hpp"
 #include "test_files.hpp"
@@ -41,6 +43,12 @@ void survives(const std::string& text, const std::string& what) {
     EXPECT_FALSE(result->listeners.empty());
     for (const Route& each : result->routes) EXPECT_LT(each.pool, result->pools.size());
     EXPECT_TRUE(parse(result->text, "cluster.toml", 4)) << "not taken a second time";
+    const std::string written = effective(*result, Secrets::shown);
+    const auto again = parse(written, "cluster.toml", 1);
+    ASSERT_TRUE(again) << render(again.error()) << written;
+    EXPECT_EQ(again->pools, result->pools) << written;
+    EXPECT_EQ(again->listeners, result->listeners) << written;
+    EXPECT_EQ(again->routes, result->routes) << written;
     return;
   }
   EXPECT_FALSE(result.error().list.empty());

@@ -41,6 +41,26 @@ TEST(Size, ProposesTheUnitThatWasMeant) {
   EXPECT_FALSE(read_bytes("-1B"));
 }
 
+TEST(Size, OfNothingNeedsNoUnit) {
+  EXPECT_EQ(read_bytes("0")->value, 0U);
+  EXPECT_FALSE(read_bytes("00"));
+  EXPECT_FALSE(read_bytes("1"));
+}
+
+TEST(HostHeader, IsVisibleAndNoUrl) {
+  for (const char* text : {"a", "a.b:80", "[::1]:80", "A_b"}) EXPECT_EQ(*read_host_header(text), text);
+  for (const char* text : {"", " ", "a b", "a\tb", "a\r\nX: y", "http://a", "a/b", "\x7f", "\xc3\xa4"}) EXPECT_FALSE(read_host_header(text)) << text;
+  EXPECT_TRUE(read_host_header(std::string(255, 'a')));
+  EXPECT_FALSE(read_host_header(std::string(256, 'a')));
+}
+
+TEST(NumberText, IsTheShortestThatComesBack) {
+  EXPECT_EQ(number_text(0.1), "0.1");
+  EXPECT_EQ(number_text(80), "80");
+  EXPECT_EQ(number_text(0), "0");
+  EXPECT_EQ(number_text(33.333), "33.333");
+}
+
 TEST(Percent, NeedsItsSign) {
   EXPECT_DOUBLE_EQ(*read_percent("80%"), 80);
   EXPECT_DOUBLE_EQ(*read_percent("0.5%"), 0.5);

@@ -165,6 +165,25 @@ class Cluster:
         values = [value for (sample, have), value in self.metrics().items() if sample == name and labels.items() <= dict(have).items()]
         return sum(values) if values else None
 
+    def verb(self, *words, timeout=60):
+        """A verb of the command line on this cluster: .returncode, .stdout, .stderr."""
+        return subprocess.run([self.binary, *words, "--socket", self.path("drover.sock")], capture_output=True, text=True, timeout=timeout,
+                              stdin=subprocess.DEVNULL, cwd=self.folder, check=False)
+
+    def ask(self, *words):
+        """What a verb says with --json."""
+        done = self.verb(*words, "--json")
+        assert done.returncode == 0, f"drover {' '.join(words)}: exit {done.returncode}: {done.stderr}"
+        return json.loads(done.stdout)
+
+    def events(self, name=None, **members):
+        """All events so far, or those of that name that have these members."""
+        lines = [json.loads(line) for line in self.verb("events").stdout.splitlines()]
+        return [event for event in lines if name in (None, event["event"]) and members.items() <= event.items()]
+
+    def await_event(self, name, seconds=15, **members):
+        return wait_until(lambda: next(iter(self.events(name, **members)), None), seconds, f"event {name} {members}")
+
     def workers(self, pool=None):
         return [worker for each in self.status()["pools"] if pool in (None, each["name"]) for worker in each["workers"]]
 

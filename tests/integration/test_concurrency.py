@@ -5,6 +5,7 @@ import json
 import os
 import statistics
 import threading
+import time
 
 from drover_case import HERE, DroverCase, main
 from load import crowd
@@ -123,6 +124,19 @@ class Concurrency(DroverCase):
         self.assertEqual(cluster.pids(), pid)
         self.assertEqual(cluster.workers()[0]["health"], "passing")
         self.check(1)
+
+
+class Door(DroverCase):
+    def test_ShortConnectionsOnManyThreads_NeverFindNobodyAtTheDoor(self):
+        """A thread that is ahead of the others rests from accepting; all at once they must not: each such pause lasted a quarter second."""
+        cluster = self.cluster()
+        cluster.configure({"shop": {"command": ["drover", "demo-worker"], "workers": 2}}, proxy={"threads": 4}).start()
+
+        def client(_):
+            return [cluster.fetch().status for _ in range(500)]
+        began = time.monotonic()
+        self.assertEqual(crowd(16, client), [[200] * 500] * 16)
+        self.assertLess(time.monotonic() - began, 15, "each waited for a tick, again and again")
 
 
 if __name__ == "__main__":

@@ -205,13 +205,22 @@ class Supervisor(ProcessCase):
 
     def test_SignalsNotServedYet_AreLoggedAndNeverFatal(self):
         cluster = self.start()
-        for name in ("HUP", "USR1", "USR2", "TTIN", "TTOU"):
+        for name in ("HUP", "USR1", "USR2"):
             with self.subTest(name):
                 had = cluster.log().count(name)
                 cluster.signal(getattr(signal, "SIG" + name))
                 wait_until(lambda: cluster.log().count(name) > had, 10, f"{name} is in the log")
                 self.assertEqual(cluster.fetch().status, 200)
         self.assertIsNone(cluster.process.poll())
+
+    def test_TtinAndTtou_OneWorkerMoreAndFewer(self):
+        cluster = self.start()
+        count = len(cluster.workers())
+        cluster.signal(signal.SIGTTIN)
+        wait_until(lambda: [worker["eligible"] for worker in cluster.workers()] == [True] * (count + 1), 15, "one worker more serves")
+        cluster.signal(signal.SIGTTOU)
+        wait_until(lambda: len(cluster.workers()) == count, 15, "it has gone again")
+        self.assertEqual(cluster.fetch().status, 200)
 
     def test_Init_IsTheDocumentedPidAndTheSupervisorItsChild(self):
         cluster = self.start()

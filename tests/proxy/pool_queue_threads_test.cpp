@@ -93,6 +93,8 @@ TEST(PoolQueueThreads, ServesEverybodyAndNeverMoreThanConcurrencyAtOnce) {
   }
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(world.served.load(), kThreads * kExchangesPerThread);
+  EXPECT_EQ(world.proxy.row(0).claims.load(), static_cast<std::uint64_t>(kThreads * kExchangesPerThread))
+      << "a lease that is handed on counts as a claim";
   EXPECT_LE(world.most.load(), static_cast<int>(kConcurrency));
   EXPECT_EQ(world.proxy.gate(0).view().count, 0U);
   EXPECT_EQ(world.proxy.pool(0).queued.load(), 0U);
@@ -137,6 +139,41 @@ TEST(PoolQueueThreads, AWorkerThatFailedIsNotHandedOnForAMoment) {
   world.queue->give_back(side.claimer, std::move(second.grant));
 }
 
+TEST(PoolQueueThreads, AWorkerThatWantsNoWorkIsHandedOnOnlyWhenItIsTheLast) {
+  World world;
+  world.config.concurrency = 1;
+  board::WorkerInfo info;
+  info.slot = 2;
+  info.incarnation = 2;
+  world.supervisor.write_row(1, info);
+  ASSERT_TRUE(world.proxy.gate(1).open(2));
+  Side side{world};
+  Fiber fiber;
+  std::array<Waiter, 4> waiters;
+  for (Waiter& waiter : waiters) world.queue->enter(waiter, side.claimer, {}, *side.loop, fiber);
+  ASSERT_EQ(waiters[1].state, Waiter::State::granted);
+  ASSERT_EQ(waiters[2].state, Waiter::State::waiting);
+  Waiter& at_first = waiters[0].grant.lease.row == 0 ? waiters[0] : waiters[1];
+  Waiter& at_second = waiters[0].grant.lease.row == 0 ? waiters[1] : waiters[0];
+  world.supervisor.write_share(0, 0);
+  world.queue->give_back(side.claimer, std::move(at_first.grant));
+  EXPECT_EQ(world.queue->state(waiters[2]), Waiter::State::waiting) << "the willing one is waited for";
+  world.queue->give_back(side.claimer, std::move(at_second.grant));
+  ASSERT_EQ(world.queue->state(waiters[2]), Waiter::State::granted);
+  EXPECT_EQ(waiters[2].grant.lease.row, 1U);
+  world.proxy.gate(1).close();
+  world.queue->tick(side.claimer, side.loop->now());
+  ASSERT_EQ(world.queue->state(waiters[3]), Waiter::State::granted);
+  EXPECT_EQ(waiters[3].grant.lease.row, 0U);
+  Waiter last;
+  ASSERT_EQ(world.queue->enter(last, side.claimer, {}, *side.loop, fiber), PoolQueue::Entry::queued);
+  world.queue->give_back(side.claimer, std::move(waiters[3].grant));
+  EXPECT_EQ(world.queue->state(last), Waiter::State::granted) << "at once, when nobody else is there";
+  for (Waiter* each : {&waiters[0], &waiters[1], &waiters[2], &waiters[3], &last}) world.queue->leave(*each);
+  world.queue->give_back(side.claimer, std::move(last.grant));
+  world.queue->give_back(side.claimer, std::move(waiters[2].grant));
+}
+
 TEST(PoolQueueThreads, HopeIsGivenUpAfterAWhileHoweverManyThreadsTick) {
   World world;
   Side side{world};
@@ -148,6 +185,40 @@ TEST(PoolQueueThreads, HopeIsGivenUpAfterAWhileHoweverManyThreadsTick) {
   for (int thread = 0; thread < 4; ++thread) world.queue->tick(side.claimer, now + base::Millis(thread));
   EXPECT_EQ(world.queue->state(waiter), Waiter::State::waiting);
   world.queue->tick(side.claimer, now + base::Millis(260));
+  EXPECT_EQ(world.queue->state(waiter), Waiter::State::hopeless);
+  world.queue->leave(waiter);
+}
+
+TEST(PoolQueueThreads, NobodyIsSentAwayFromAPoolThatSleeps) {
+  World world;
+  Side side{world};
+  Fiber fiber;
+  world.proxy.gate(0).close();
+  world.supervisor.write_asleep(0, true);
+  Waiter waiter;
+  const auto now = side.loop->now();
+  world.queue->tick(side.claimer, now - base::Millis(1000));
+  ASSERT_EQ(world.queue->enter(waiter, side.claimer, {}, *side.loop, fiber), PoolQueue::Entry::queued);
+  world.queue->tick(side.claimer, now);
+  world.queue->tick(side.claimer, now + base::Millis(10'000));
+  EXPECT_EQ(world.queue->state(waiter), Waiter::State::waiting);
+  world.supervisor.write_asleep(0, false);  // its start has failed for good
+  world.queue->tick(side.claimer, now + base::Millis(10'250));
+  world.queue->tick(side.claimer, now + base::Millis(10'500));
+  EXPECT_EQ(world.queue->state(waiter), Waiter::State::hopeless);
+  world.queue->leave(waiter);
+}
+
+TEST(PoolQueueThreads, AGateBeyondTheRowsInUseIsNoHope) {
+  World world;
+  Side side{world};
+  Fiber fiber;
+  world.supervisor.write_rows_used(0, 0);
+  Waiter waiter;
+  ASSERT_EQ(world.queue->enter(waiter, side.claimer, {}, *side.loop, fiber), PoolQueue::Entry::queued);
+  const auto now = side.loop->now();
+  world.queue->tick(side.claimer, now);
+  world.queue->tick(side.claimer, now + base::Millis(250));
   EXPECT_EQ(world.queue->state(waiter), Waiter::State::hopeless);
   world.queue->leave(waiter);
 }

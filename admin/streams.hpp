@@ -1,0 +1,103 @@
+// Role: the answers that come line by line: events, workers' output, an order's progress. Each is bounded: who does not read in time
+//       loses the oldest lines and is told how many.
+// Thread: supervisor. Ownership: a source forgets its bell or its order when it goes.
+#pragma once
+
+#include "admin/door.hpp"
+#include "admin/line_source.hpp"
+#include "backends/journal.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace drover::admin {
+
+void append_line(std::string& out, std::uint64_t number, const backends::ClusterEvent& event);
+void append_line(std::string& out, std::uint64_t number, const backends::OutputLine& line);
+/// {"event":"gap","lost":n}
+void append_gap(std::string& out, std::uint64_t lost);
+
+inline bool concerns(const backends::Target& target, const std::string& pool, std::uint32_t slot) {
+  return target.pool == pool && (!target.slot || *target.slot == slot);
+}
+
+/// The items of a journal from number `from` on: those that are there, and with `follow` those that come.
+template <class Item>
+class JournalSource final : public LineSource {
+ public:
+  static constexpr int kLooks = 4096;  ///< items of other targets passed over in one pull
+
+  JournalSource(backends::Journal<Item>& journal, std::uint64_t from, bool follow, std::optional<backends::Target> target)
+      : journal_(journal), next_(from), last_(journal.next()), follow_(follow), target_(std::move(target)) {}
+  ~JournalSource() override {
+    if (bell_) journal_.forget(*bell_);
+  }
+
+  Pulled pull(std::string& out) override {
+    if (next_ < journal_.first()) {
+      append_gap(out, journal_.first() - next_);
+      next_ = journal_.first();
+    }
+    const std::uint64_t end = follow_ ? journal_.next() : last_;
+    for (int looks = 0; next_ < end && looks < kLooks && out.size() < kEnough; ++looks, ++next_) {
+      const Item& item = journal_.at(next_);
+      if (!target_ || concerns(*target_, item.pool, item.slot)) append_line(out, next_, item);
+    }
+    if (next_ < end) return Pulled::more;
+    return follow_ ? Pulled::wait : Pulled::end;
+  }
+
+  void listen(std::function<void()> bell) override { bell_ = journal_.listen(std::move(bell)); }
+
+  void wind_up() override {
+    if (follow_) last_ = journal_.next();
+    follow_ = false;
+  }
+
+ private:
+  backends::Journal<Item>& journal_;
+  std::uint64_t next_;
+  std::uint64_t last_;  ///< not followed: the end
+  bool follow_;
+  std::optional<backends::Target> target_;
+  std::optional<std::uint64_t> bell_;
+};
+
+/// Number of the first of the last `most` lines of that target.
+std::uint64_t first_of_last(const backends::OutputJournal& journal, std::uint64_t most, const std::optional<backends::Target>& target);
+
+/// The steps of one order, which goes on when the source goes.
+class OrderSource final : public LineSource {
+ public:
+  static constexpr std::size_t kSteps = 256;  ///< that wait for the reader; older ones are dropped, the last one never
+
+  /// Begins the order. Error: it was refused, nothing was begun.
+  static base::Result<std::unique_ptr<OrderSource>> begin(const ClusterDoor& door, const backends::Order& order);
+  ~OrderSource() override;
+
+  Pulled pull(std::string& out) override;
+  void listen(std::function<void()> bell) override { record_->bell = std::move(bell); }
+  void wind_up() override { ending_ = true; }
+
+ private:
+  /// Shared with the watcher, which the supervisor may keep a little longer than the source lives.
+  struct Record {
+    std::deque<backends::OrderProgress> steps;
+    std::uint64_t lost = 0;
+    bool done = false;
+    std::function<void()> bell;
+  };
+  OrderSource() : record_(std::make_shared<Record>()) {}
+
+  std::shared_ptr<Record> record_;
+  std::function<void(backends::OrderId)> forget_;
+  backends::OrderId id_ = 0;
+  bool ending_ = false;
+};
+
+}  // namespace drover::admin

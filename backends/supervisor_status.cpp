@@ -1,0 +1,39 @@
+// The cluster as plain structs.
+#include "backends/supervisor.hpp"
+
+#include <unistd.h>
+
+namespace drover::backends {
+
+ClusterStatus Supervisor::status() const {
+  ClusterStatus out;
+  out.supervisor = ::getpid();
+  out.pid = options_.init != 0 ? options_.init : out.supervisor;
+  const base::TimePoint now = base::Clock::now();
+  out.uptime_seconds = std::chrono::duration<double>(now - started_).count();
+  out.start_time = start_time_;
+  out.stopping = phase_ > Phase::serving;
+  out.ready = ready();
+  out.supervisor_beat_age_seconds = std::chrono::duration<double>(now - beat_).count();
+  out.admin_address = admin_address_;
+  out.listeners = listener_names_;
+  out.supervisor_turn = turns_;
+  out.events = events_.next() - 1;
+  if (!boards_ || !services_ || !proxy_) return out;
+  out.created = services_->created;
+  out.died = services_->died;
+  out.health_checks = services_->health_checks;
+  out.exit_to_close = services_->exit_to_close;
+  out.proxy_restarts = proxy_->restarts();
+  out.proxies.push_back(proxy_->status());
+  for (std::uint32_t i = 0; i < out.listeners.size(); ++i) out.listeners[i].connections = boards_->client_connections(i);
+  for (const PoolRunner& pool : pools_) {
+    out.restarted += pool.restarted();
+    out.pools.push_back(pool.status());
+    pool.add_degraded(out.degraded);
+  }
+  out.traffic = boards_->traffic();
+  return out;
+}
+
+}  // namespace drover::backends

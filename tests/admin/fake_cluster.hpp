@@ -1,0 +1,80 @@
+// Role: a cluster for the admin side that does what a test tells it.
+// Thread: the test's. Ownership: must outlive every AdminServer that uses its door.
+#pragma once
+
+#include "admin/door.hpp"
+#include "sample_status.hpp"
+
+#include <cerrno>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace drover::admin {
+
+struct FakeCluster {
+  static constexpr std::size_t kEvents = 100;
+
+  backends::ClusterStatus status = sample_status();
+  int asked = 0;
+  backends::EventJournal events{kEvents, 1 << 20};
+  backends::OutputJournal output{kEvents, 1 << 20};
+  std::vector<backends::Order> orders;
+  std::map<backends::OrderId, backends::OrderWatcher> watchers;
+  std::vector<backends::OrderId> forgotten;
+  int refuse_with = 0;  ///< errno of the next orders; 0: they are taken
+
+  ClusterDoor door() {
+    ClusterDoor door;
+    door.status = [this] {
+      ++asked;
+      return status;
+    };
+    door.events = &events;
+    door.output = &output;
+    door.deaths = [](const backends::Target& target) {
+      return boost::json::array{boost::json::object{{"worker", target.text()}, {"exit", "signal SEGV"}}};
+    };
+    door.file = "cluster.toml";
+    door.effective = [] { return std::string("[cluster]\nports = \"20000-29999\"\n"); };
+    door.order = [this](const backends::Order& order, backends::OrderWatcher watcher) { return take(order, std::move(watcher)); };
+    door.forget = [this](backends::OrderId id) {
+      forgotten.push_back(id);
+      watchers.erase(id);
+    };
+    return door;
+  }
+
+  /// Every watcher hears it.
+  void progress(const std::string& line, bool done = false, bool ok = true) {
+    const auto all = watchers;
+    for (const auto& [id, watcher] : all) watcher({line, done, ok});
+    if (done) watchers.clear();
+  }
+
+  void event(const std::string& name, std::uint32_t slot = 1) {
+    backends::ClusterEvent event;
+    event.time = 1'700'000'000.5;
+    event.name = name;
+    event.pool = "shop";
+    event.slot = slot;
+    event.incarnation = 7;
+    event.data["why"] = "test";
+    events.add(std::move(event));
+  }
+
+  void line(const std::string& text, std::uint32_t slot = 1, const std::string& pool = "shop") {
+    output.add({.time = 1'700'000'000.25, .pool = pool, .slot = slot, .incarnation = 7, .text = text});
+  }
+
+ private:
+  base::Result<backends::OrderId> take(const backends::Order& order, backends::OrderWatcher watcher) {
+    if (refuse_with != 0) return base::Error{"not now: shop is rolling", refuse_with};
+    orders.push_back(order);
+    watchers[orders.size()] = std::move(watcher);
+    return static_cast<backends::OrderId>(orders.size());
+  }
+};
+
+}  // namespace drover::admin

@@ -1,0 +1,107 @@
+// Usage: what is refused, with which code, before anything is asked or started.
+#include "app/command_line.hpp"
+
+#include "base/text.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <initializer_list>
+#include <vector>
+
+namespace drover::app {
+namespace {
+
+using testing::HasSubstr;
+
+struct Said {
+  int code;
+  std::string out;
+  std::string err;
+};
+
+Said drover(std::initializer_list<const char*> arguments) {
+  std::vector<const char*> argv{"drover"};
+  argv.insert(argv.end(), arguments);
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  const int code = CommandLine().run(static_cast<int>(argv.size()), argv.data());
+  std::fflush(stdout);
+  return {code, testing::internal::GetCapturedStdout(), testing::internal::GetCapturedStderr()};
+}
+
+TEST(CommandLine, WrongUsageIs2) {
+  const std::initializer_list<const char*> wrong[] = {
+      {},
+      {"nonsense"},
+      {"restart"},
+      {"restart", "a", "b"},
+      {"restart", "shop", "--wait", "--no-wait"},
+      {"why"},
+      {"scale"},
+      {"scale", "shop"},
+      {"scale", "shop=x"},
+      {"scale", "shop=-1"},
+      {"scale", "shop", "1.5"},
+      {"scale", "=4"},
+      {"completion"},
+      {"completion", "csh"},
+      {"top", "--interval", "1"},
+      {"top", "--interval", "1ms"},
+      {"run", "--status", "often"},
+      {"run", "--status", "10ms"},
+      {"logs", "-n", "x"},
+      {"ps", "--socket", "/a", "--config", "/b"},
+      {"ps", "--no-such"},
+  };
+  for (const auto& each : wrong) {
+    const Said said = drover(each);
+    EXPECT_EQ(said.code, kUsage) << (each.size() > 0 ? *each.begin() : "");
+    EXPECT_FALSE(said.err.empty() && said.out.empty());
+  }
+}
+
+TEST(CommandLine, NobodyAnswersIs1AndNamed) {
+  for (const auto& each : {std::initializer_list<const char*>{"status"},
+                           {"ps"},
+                           {"events", "-f"},
+                           {"logs"},
+                           {"why", "shop"},
+                           {"restart", "shop"},
+                           {"drain", "shop"},
+                           {"resume", "shop"},
+                           {"scale", "shop=2"},
+                           {"stop"},
+                           {"top"},
+                           {"config", "--effective"}}) {
+    std::vector<const char*> argv{"drover"};
+    argv.insert(argv.end(), each);
+    argv.insert(argv.end(), {"--socket", "/nonexistent/drover.sock"});
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(CommandLine().run(static_cast<int>(argv.size()), argv.data()), 1) << *each.begin();
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_THAT(said, HasSubstr("no drover answers on /nonexistent/drover.sock: No such file or directory; is it running?")) << *each.begin();
+  }
+}
+
+TEST(CommandLine, AWrongConfigIs78) {
+  EXPECT_EQ(drover({"ps", "--config", "/nonexistent/cluster.toml"}).code, kWrongConfig);
+  EXPECT_EQ(drover({"config", "--effective", "/nonexistent/cluster.toml"}).code, kWrongConfig);
+}
+
+TEST(CommandLine, HelpTellsSignalsAndCodes) {
+  const Said said = drover({"--help"});
+  EXPECT_EQ(said.code, 0);
+  for (const char* part : {"78 the configuration is wrong", "130 interrupted", "TTIN, TTOU", "--socket", "restart", "top"})
+    EXPECT_THAT(said.out, HasSubstr(part));
+}
+
+TEST(CommandLine, VersionIsToldThreeWays) {
+  const std::string version(base::version());
+  EXPECT_EQ(drover({"version"}).out, "drover " + version + "\n");
+  EXPECT_EQ(drover({"version", "--json"}).out, "{\"version\":\"" + version + "\"}\n");
+  EXPECT_THAT(drover({"--version"}).out, HasSubstr("drover " + version));
+}
+
+}  // namespace
+}  // namespace drover::app

@@ -1,0 +1,165 @@
+#include "backends/board_writer.hpp"
+
+#include "balancer/capacity.hpp"
+
+#include <gtest/gtest.h>
+
+namespace drover::backends {
+namespace {
+
+config::Config two_pools() {
+  config::Config config;
+  config.pools.resize(2);
+  config.pools[0].name = "site";
+  config.pools[0].workers = 1;
+  config.pools[1].name = "shop";
+  config.pools[1].workers = 2;
+  config.pools[1].workers_max = 30;
+  config.proxy.threads = 2;
+  config.listeners.resize(1);
+  return config;
+}
+
+base::TimePoint at(int ms) { return base::TimePoint(base::Millis(ms)); }
+
+class Boards : public ::testing::Test {
+ protected:
+  config::Config config = two_pools();
+  BoardWriter boards = std::move(*BoardWriter::create(config));
+  board::ProxyBoard proxy = std::move(*board::ProxyBoard::create(boards.shape()));
+
+  std::uint32_t take(std::uint32_t pool, std::uint32_t slot, base::Incarnation incarnation) {
+    return *boards.take_row({pool, slot}, incarnation, {});
+  }
+};
+
+TEST_F(Boards, HoldWhatAPoolMayGrowTo) {
+  EXPECT_EQ(boards.slots(0), board::kSlotsAtLeast);
+  EXPECT_EQ(boards.slots(1), 60U) << "twice the most that the configuration names";
+  EXPECT_EQ(boards.rows(1), board::Shape::rows_for(30));
+  const board::Shape theirs = balancer::shape_of(config, config.proxy.threads, 1);
+  EXPECT_EQ(theirs.rows, boards.shape().rows) << "what a proxy computes";
+  EXPECT_EQ(boards.slot_totals({1, 60}).requests, 0U);
+}
+
+TEST_F(Boards, RowsUsedGrowBeforeARowIsOpenedAndShrinkWithTheLast) {
+  const auto& facts = boards.supervisor_board();
+  EXPECT_EQ(facts.rows_used(1), 0U);
+  const std::uint32_t first = take(1, 1, 1);
+  const std::uint32_t second = take(1, 2, 2);
+  const std::uint32_t third = take(1, 3, 3);
+  EXPECT_EQ(facts.rows_used(1), 3U);
+  EXPECT_EQ(facts.rows_used(0), 0U);
+  boards.release(second);
+  EXPECT_EQ(facts.rows_used(1), 3U) << "a hole is looked at";
+  boards.release(third);
+  EXPECT_EQ(facts.rows_used(1), 1U);
+  EXPECT_EQ(take(1, 2, 4), second);
+  EXPECT_EQ(facts.rows_used(1), 2U);
+  boards.release(first);
+  EXPECT_EQ(facts.rows_used(1), 2U);
+}
+
+TEST_F(Boards, ARowStaysInUseWhileSomebodyIsInside) {
+  boards.add(proxy, {});
+  const std::uint32_t row = take(1, 1, 1);
+  boards.open(row);
+  ASSERT_TRUE(proxy.gate(row).enter(1));
+  boards.release(row);
+  EXPECT_EQ(boards.supervisor_board().rows_used(1), 1U);
+  proxy.gate(row).leave();
+  EXPECT_FALSE(boards.sweep());
+  EXPECT_EQ(boards.supervisor_board().rows_used(1), 0U);
+}
+
+TEST_F(Boards, ANewIncarnationStartsWithoutTheCountsOfTheRowsLastOne) {
+  boards.add(proxy, {});
+  const std::uint32_t row = take(1, 1, 1);
+  boards.write_share(row, 30);
+  board::ProxyRow& cell = proxy.row(row);
+  cell.claims = 9;
+  for (auto* word : {&cell.errors, &cell.refused, &cell.gateway, &cell.streak}) *word = 5;
+  cell.moved_ns = 77;
+  boards.release(row);
+  ASSERT_EQ(take(1, 1, 2), row);
+  const auto figures = boards.figures(row);
+  EXPECT_EQ(figures.claims + figures.errors + figures.refused + figures.gateway + figures.streak, 0U);
+  EXPECT_EQ(figures.moved, base::TimePoint{});
+  EXPECT_EQ(boards.supervisor_board().share(row), 100U);
+  EXPECT_EQ(boards.slot_totals({1, 1}).requests, 9U) << "the slot remembers";
+}
+
+TEST_F(Boards, FiguresOfALifeNeverFallWhenAProxyDies) {
+  boards.add(proxy, {});
+  const std::uint32_t row = take(1, 1, 1);
+  boards.open(row);
+  ASSERT_TRUE(proxy.gate(row).enter(1));
+  board::ProxyRow& cell = proxy.row(row);
+  cell.claims = 9;
+  cell.errors = 4;
+  cell.refused = 3;
+  cell.gateway = 2;
+  cell.streak = 6;
+  cell.moved_ns = 5'000'000;
+  cell.client_bound = 2;
+  auto figures = boards.figures(row);
+  EXPECT_EQ(figures.streak, 6U);
+  EXPECT_EQ(figures.in_flight, 1U);
+  EXPECT_EQ(figures.client_bound, 1U) << "never more than are inside";
+  EXPECT_EQ(figures.moved, at(5));
+
+  boards.remove(proxy);
+  board::ProxyBoard next = std::move(*board::ProxyBoard::create(boards.shape()));
+  boards.add(next, {});
+  next.row(row).claims = 1;
+  next.row(row).moved_ns = 4'000'000;
+  figures = boards.figures(row);
+  EXPECT_EQ(figures.claims, 10U);
+  EXPECT_EQ(figures.errors, 4U);
+  EXPECT_EQ(figures.refused, 3U);
+  EXPECT_EQ(figures.gateway, 2U);
+  EXPECT_EQ(figures.streak, 0U) << "a row of failures is that of a live proxy";
+  EXPECT_EQ(figures.in_flight, 0U);
+  EXPECT_EQ(figures.moved, at(5));
+  boards.remove(next);
+}
+
+TEST_F(Boards, FlightsOfEveryThreadAreFound) {
+  boards.add(proxy, {});
+  const std::uint32_t row = take(1, 1, 1);
+  proxy.flights(0).begin(0, {row, 1, board::Method::get, "GET", "/a", 1, 10});
+  proxy.flights(1).begin(0, {row, 1, board::Method::get, "GET", "/b", 2, 20});
+  proxy.flights(1).begin(1, {row, 2, board::Method::get, "GET", "/c", 3, 30});
+  proxy.flights(1).broke(0, 2'000'000);
+  EXPECT_EQ(boards.flights(row, 1, at(2)).size(), 2U);
+  EXPECT_EQ(boards.flights(row, 1, at(3)).size(), 1U);
+  boards.remove(proxy);
+}
+
+TEST_F(Boards, TrafficOfDeadProxiesStaysInTheSketchAndTheTotals) {
+  boards.add(proxy, {});
+  proxy.sketch(0).add(42);
+  proxy.sketch(1).add(42);
+  proxy.tally(0, 1).request(board::Method::get, 200);
+  proxy.tally(1, 1).request(board::Method::post, 503);
+  proxy.tally(1, 1).blocked.add();
+  EXPECT_EQ(boards.sketch().estimate(42), 2U);
+  boards.remove(proxy);
+  EXPECT_EQ(boards.sketch().estimate(42), 2U);
+  EXPECT_EQ(boards.requests(1), 2U);
+  EXPECT_EQ(boards.requests(0), 0U);
+  EXPECT_EQ(boards.traffic().pools[1].blocked, 1U);
+}
+
+TEST_F(Boards, SleepAndWakingAreToldOnce) {
+  const std::uint32_t epoch = boards.supervisor_board().epoch();
+  boards.write_asleep(1, true);
+  EXPECT_TRUE(boards.supervisor_board().asleep(1));
+  boards.write_asleep(1, true);
+  EXPECT_EQ(boards.supervisor_board().epoch(), epoch + 1);
+  boards.write_asleep(1, false);
+  EXPECT_EQ(boards.supervisor_board().epoch(), epoch + 2);
+}
+
+}  // namespace
+}  // namespace drover::backends

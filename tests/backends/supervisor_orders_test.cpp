@@ -1,0 +1,247 @@
+// Orders of the operator over real processes: each is told step by step, and ends with what has come of it.
+#include "supervisor_case.hpp"
+
+#include <gmock/gmock.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <fstream>
+
+namespace drover::backends {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::Contains;
+using testing::HasSubstr;
+
+class OrderTest : public fakes::SupervisorCase {
+ protected:
+  ~OrderTest() override { std::remove(file_.c_str()); }
+
+  /// What one watcher hears.
+  struct Told {
+    std::vector<std::string> lines;
+    bool done = false;
+    bool ok = false;
+  };
+  base::Result<OrderId> order(Order::Verb verb, const std::string& target, Told& told, std::uint32_t count = 0) {
+    Order order{verb, {}, count, false};
+    if (!target.empty()) order.target = *parse_target(target);
+    return supervisor_->order(order, [&told](const OrderProgress& progress) {
+      EXPECT_FALSE(told.done) << "told after the end: " << progress.line;
+      told.lines.push_back(progress.line);
+      told.done = progress.done;
+      told.ok = progress.ok;
+    });
+  }
+  /// Orders, waits, and returns what was told.
+  Told carry_out(Order::Verb verb, const std::string& target, std::uint32_t count = 0) {
+    Told told;
+    const auto id = order(verb, target, told, count);
+    EXPECT_TRUE(id) << (id ? "" : id.error().message);
+    EXPECT_TRUE(told.lines.empty()) << "told before order() returned";
+    EXPECT_TRUE(wait([&] { return told.done; }));
+    return told;
+  }
+  base::Error refused(Order::Verb verb, const std::string& target, std::uint32_t count = 0) {
+    Told told;
+    const auto id = order(verb, target, told, count);
+    EXPECT_FALSE(id);
+    EXPECT_TRUE(told.lines.empty());
+    return id ? base::Error{} : id.error();
+  }
+  bool eligible(std::uint32_t slot) const { return worker(slot).eligible; }
+  void begin_all_ready() {
+    begin_ready();
+    ASSERT_TRUE(wait([&] { return eligible(1) && eligible(2); }));
+  }
+  std::string file_ = "/tmp/drover-order-test-" + std::to_string(::getpid());
+};
+
+TEST_F(OrderTest, RestartOfAPool_ReplacesEachWorker_SomebodyAlwaysServes) {
+  begin_all_ready();
+  const pid_t first = worker(1).pid;
+  const pid_t second = worker(2).pid;
+  Told told;
+  ASSERT_TRUE(order(Order::Verb::restart, "shop", told));
+  EXPECT_TRUE(wait([&] {
+    EXPECT_TRUE(eligible(1) || eligible(2));
+    return told.done;
+  }));
+  EXPECT_TRUE(told.ok) << told.lines.back();
+  EXPECT_THAT(told.lines, Contains("shop.1 is ready (1 of 2)"));
+  EXPECT_THAT(told.lines, Contains("shop.2 is ready (2 of 2)"));
+  EXPECT_EQ(worker(1).incarnation, 2U);
+  EXPECT_EQ(worker(2).incarnation, 2U);
+  EXPECT_TRUE(wait([&] { return !lives(first) && !lives(second); }));
+  EXPECT_EQ(events("rollStarted").size(), 1U);
+  EXPECT_EQ(events("rollProgress").size(), 2U);
+  EXPECT_EQ(events("rollDone").size(), 1U);
+  const PoolStatus pool = supervisor_->status().pools.at(0);
+  EXPECT_EQ(pool.roll.phase, "done");
+  EXPECT_EQ(pool.rolls.at("done"), 1U);
+  EXPECT_EQ(pool.replaced.at("rolling"), 2U);
+  EXPECT_EQ(supervisor_->status().died, 0U) << "what was asked for is no death";
+  EXPECT_EQ(stop(), 0);
+}
+
+TEST_F(OrderTest, RestartThatFails_StopsAtTheFirst_KeepsTheOld_SaysWhy) {
+  config_.pools.clear();
+  add_pool("shop", 2, {"unless=" + file_});
+  begin_all_ready();
+  const pid_t first = worker(1).pid;
+  const pid_t second = worker(2).pid;
+  std::ofstream(file_) << "x";
+  const Told told = carry_out(Order::Verb::restart, "shop");
+  EXPECT_FALSE(told.ok);
+  EXPECT_THAT(told.lines.back(), HasSubstr("status 3"));
+  EXPECT_THAT(told.lines.back(), HasSubstr("the file is there"));
+  EXPECT_EQ(worker(1).pid, first);
+  EXPECT_EQ(worker(2).pid, second);
+  EXPECT_TRUE(eligible(1) && eligible(2));
+  ASSERT_EQ(events("rollFailed").size(), 1U);
+  EXPECT_THAT(std::string(events("rollFailed")[0].data.at("reason").as_string()), HasSubstr("status 3"));
+  EXPECT_EQ(supervisor_->status().pools.at(0).rolls.at("failed"), 1U);
+  EXPECT_THAT(supervisor_->status().pools.at(0).roll.reason, HasSubstr("the file is there"));
+}
+
+TEST_F(OrderTest, RestartOfOne_LeavesItsSiblingAlone) {
+  begin_all_ready();
+  const pid_t second = worker(2).pid;
+  const Told told = carry_out(Order::Verb::restart, "shop.1");
+  EXPECT_TRUE(told.ok) << told.lines.back();
+  EXPECT_EQ(worker(1).incarnation, 2U);
+  EXPECT_EQ(worker(2).pid, second);
+}
+
+TEST_F(OrderTest, RestartOfOneThatFails_KeepsTheOld) {
+  config_.pools.clear();
+  add_pool("shop", 1, {"unless=" + file_});
+  begin_ready();
+  const pid_t pid = worker(1).pid;
+  std::ofstream(file_) << "x";
+  const Told told = carry_out(Order::Verb::restart, "shop.1");
+  EXPECT_FALSE(told.ok);
+  EXPECT_THAT(told.lines.back(), HasSubstr("the file is there"));
+  EXPECT_EQ(worker(1).pid, pid);
+}
+
+TEST_F(OrderTest, SecondRollAtOnce_IsRefused) {
+  begin_all_ready();
+  Told told;
+  ASSERT_TRUE(order(Order::Verb::restart, "shop", told));
+  const base::Error error = refused(Order::Verb::restart, "shop");
+  EXPECT_EQ(error.code, EBUSY);
+  EXPECT_THAT(error.message, HasSubstr("is running"));
+  EXPECT_TRUE(wait([&] { return told.done; }));
+  EXPECT_TRUE(told.ok);
+}
+
+TEST_F(OrderTest, DrainedWorker_Leaves_ResumedComesBack) {
+  begin_all_ready();
+  const pid_t pid = worker(2).pid;
+  const Told drained = carry_out(Order::Verb::drain, "shop.2");
+  EXPECT_TRUE(drained.ok) << drained.lines.back();
+  EXPECT_FALSE(lives(pid));
+  EXPECT_EQ(worker(2).intent, Intent::drained);
+  EXPECT_THAT(refused(Order::Verb::restart, "shop.2").message, HasSubstr("drover resume"));
+  const Told resumed = carry_out(Order::Verb::resume, "shop.2");
+  EXPECT_TRUE(resumed.ok) << resumed.lines.back();
+  EXPECT_TRUE(eligible(2));
+  EXPECT_EQ(events("workerIntent").size(), 2U);
+}
+
+TEST_F(OrderTest, DrainedPool_HasNobody_RestartSaysSo) {
+  begin_all_ready();
+  EXPECT_TRUE(carry_out(Order::Verb::drain, "shop").ok);
+  EXPECT_FALSE(eligible(1) || eligible(2));
+  EXPECT_EQ(refused(Order::Verb::restart, "shop").code, EBUSY);
+  EXPECT_TRUE(carry_out(Order::Verb::resume, "shop").ok);
+  EXPECT_TRUE(eligible(1) && eligible(2));
+}
+
+TEST_F(OrderTest, Scale_UpAndDown) {
+  begin_all_ready();
+  const Told up = carry_out(Order::Verb::scale, "shop", 4);
+  EXPECT_TRUE(up.ok) << up.lines.back();
+  EXPECT_TRUE(eligible(3) && eligible(4));
+  const pid_t fourth = worker(4).pid;
+  const Told down = carry_out(Order::Verb::scale, "shop", 1);
+  EXPECT_TRUE(down.ok) << down.lines.back();
+  EXPECT_EQ(supervisor_->status().pools.at(0).workers.size(), 1U);
+  EXPECT_FALSE(lives(fourth));
+  EXPECT_EQ(events("scaled").size(), 2U);
+  EXPECT_EQ(stop(), 0);
+}
+
+TEST_F(OrderTest, Scale_BeyondItsBounds_IsRefusedWithTheBounds) {
+  begin_ready();
+  const base::Error none = refused(Order::Verb::scale, "shop", 0);
+  EXPECT_EQ(none.code, EINVAL);
+  EXPECT_THAT(none.message, HasSubstr("drover drain shop"));
+  const base::Error many = refused(Order::Verb::scale, "shop", 10'000);
+  EXPECT_EQ(many.code, EINVAL);
+  EXPECT_THAT(many.message, HasSubstr("16"));
+  EXPECT_EQ(refused(Order::Verb::scale, "shop.1", 2).code, EINVAL);
+  EXPECT_EQ(supervisor_->status().pools.at(0).desired, 2U);
+}
+
+TEST_F(OrderTest, UnknownTarget_NamesTheKnownOnes) {
+  add_pool("blog", 1, {});
+  begin_ready();
+  const base::Error pool = refused(Order::Verb::restart, "shpo");
+  EXPECT_EQ(pool.code, ENOENT);
+  EXPECT_EQ(pool.message, "unknown pool \"shpo\"; known: shop, shop.1 … shop.2, blog, blog.1");
+  EXPECT_EQ(refused(Order::Verb::drain, "shop.3").code, ENOENT);
+}
+
+TEST_F(OrderTest, StopOfTheCluster_IsToldToItsEnd_OthersHearThatItStops) {
+  begin_all_ready();
+  Told restart;
+  ASSERT_TRUE(order(Order::Verb::restart, "shop", restart));
+  Told told;
+  ASSERT_TRUE(order(Order::Verb::stop, "", told));
+  EXPECT_TRUE(told.lines.empty());
+  EXPECT_TRUE(wait([&] { return exit_code_.has_value(); }));
+  EXPECT_EQ(exit_code_, 0);
+  EXPECT_TRUE(told.done && told.ok);
+  EXPECT_TRUE(restart.done);
+  EXPECT_FALSE(restart.ok);
+  EXPECT_THAT(restart.lines.back(), HasSubstr("stops"));
+  EXPECT_EQ(events("clusterStopping").size(), 1U);
+}
+
+TEST_F(OrderTest, WatcherThatLeft_HearsNothing_TheOrderGoesOn) {
+  begin_all_ready();
+  Told told;
+  const auto id = order(Order::Verb::restart, "shop.1", told);
+  ASSERT_TRUE(id);
+  supervisor_->forget(*id);
+  EXPECT_TRUE(wait([&] { return worker(1).incarnation == 2 && eligible(1); }));
+  EXPECT_TRUE(told.lines.empty());
+}
+
+TEST_F(OrderTest, TooManyAtATime_AreRefused) {
+  config_.pools.clear();
+  add_pool("shop", 1, {"mute"});
+  ASSERT_TRUE(begin());
+  std::vector<Told> told(OrderTracker::kMaxOrders + 1);
+  for (std::size_t i = 0; i < OrderTracker::kMaxOrders; ++i) ASSERT_TRUE(order(Order::Verb::resume, "shop", told[i]));
+  const auto last = order(Order::Verb::resume, "shop", told.back());
+  ASSERT_FALSE(last);
+  EXPECT_EQ(last.error().code, EBUSY);
+  EXPECT_EQ(stop(), 0);
+}
+
+TEST_F(OrderTest, TtinAndTtou_OneWorkerMoreAndFewer) {
+  begin_all_ready();
+  ::kill(::getpid(), SIGTTIN);
+  EXPECT_TRUE(wait([&] { return supervisor_->status().pools.at(0).desired == 3; }));
+  EXPECT_TRUE(wait([&] { return eligible(3); }));
+  ::kill(::getpid(), SIGTTOU);
+  EXPECT_TRUE(wait([&] { return supervisor_->status().pools.at(0).workers.size() == 2; }));
+  EXPECT_EQ(std::string(events("scaled").at(0).data.at("why").as_string()), "signal");
+}
+
+}  // namespace
+}  // namespace drover::backends

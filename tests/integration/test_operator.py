@@ -1,0 +1,516 @@
+"""The operator's tools: each verb on the real binary, the API's two doors, and everything an operator can do wrong."""
+
+import http.client
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import threading
+import time
+import unittest
+
+from drover_case import DROVER, Cluster, DroverCase, main
+from processes import wait_until
+
+DEMO = {"command": ["drover", "demo-worker", "--port", "${PORT}"]}
+TOKEN = "a-token-of-enough-characters"
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=20)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(20)
+        self.sock.connect(self.path)
+
+
+class OperatorCase(DroverCase):
+    def socket_of(self, cluster):
+        return cluster.path("drover.sock")
+
+    def command(self, cluster, *arguments):
+        return [DROVER, *arguments, "--socket", self.socket_of(cluster)]
+
+    def drover(self, cluster, *arguments, seconds=30, **options):
+        """Runs a verb to its end: exit code, standard output, standard error."""
+        done = subprocess.run(self.command(cluster, *arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=seconds, check=False, **options)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def fine(self, cluster, *arguments, **options):
+        code, out, err = self.drover(cluster, *arguments, **options)
+        self.assertEqual(code, 0, f"{arguments}: {out}{err}")
+        return out
+
+    def follow(self, cluster, *arguments):
+        """A verb that stays: its process, and a function that waits for a line."""
+        process = subprocess.Popen(self.command(cluster, *arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True)
+        lines = []
+        reader = threading.Thread(target=lambda: [lines.append(line) for line in process.stdout], daemon=True)
+        reader.start()
+
+        def end():
+            process.kill()
+            process.wait()
+            reader.join(5)
+            process.stdout.close()
+            process.stderr.close()
+        self.addCleanup(end)
+        return process, lambda pattern, seconds=15: wait_until(lambda: next((x for x in list(lines) if re.search(pattern, x)), None), seconds,
+                                                               f"a line with {pattern}")
+
+    def post(self, connection, path, body, headers=None):
+        try:
+            connection.request("POST", path, body=body, headers=headers or {})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+
+class Looking(OperatorCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.share(Cluster())
+        cls.recorder = cls.shared.recorder()
+        cls.shared.configure({"shop": {"command": cls.recorder.command(), "workers": 2}, "blog": {**DEMO, "workers": 1}},
+                             route=[{"path": "/blog", "pool": "blog"}, {"path": "/", "pool": "shop"}]).start()
+
+    def test_Status_IsTheApisAndTheTables(self):
+        got = json.loads(self.fine(self.shared, "status", "--json"))
+        self.assertEqual(got["pid"], self.shared.process.pid)
+        text = self.fine(self.shared, "status")
+        self.assertIn(f"pid {self.shared.process.pid}", text)
+        for name in ("shop.1", "shop.2", "blog.1", "pool shop: 2 of 2 ready"):
+            self.assertIn(name, text)
+
+    def test_Status_HasNoExponents(self):
+        text = self.fine(self.shared, "status", "--json")
+        self.assertIsNone(re.search(r'":-?[0-9.]+[eE]', text))
+
+    def test_Ps_IsATableOfAllWorkers(self):
+        lines = self.fine(self.shared, "ps").splitlines()
+        self.assertEqual(lines[0].split(), ["WORKER", "PID", "STATE", "HEALTH", "UPTIME", "REQ/S", "REQUESTS", "ERRORS", "IN", "MEM", "CPU", "RESTARTS",
+                                            "NOTE"])
+        rows = {line.split()[0]: line.split() for line in lines[1:]}
+        self.assertEqual(set(rows), {"shop.1", "shop.2", "blog.1"})
+        pids = {f'{pool["name"]}.{worker["slot"]}': str(worker["pid"]) for pool in self.shared.status()["pools"] for worker in pool["workers"]}
+        for name, row in rows.items():
+            self.assertEqual(row[1:4], [pids[name], "running", "passing"])
+        workers = json.loads(self.fine(self.shared, "ps", "--json"))
+        self.assertEqual({worker["name"] for worker in workers}, set(rows))
+
+    def test_Ps_CountsRequestsPerSecond(self):
+        stop = threading.Event()
+
+        def load():
+            while not stop.is_set():
+                self.shared.fetch("GET", "/blog")
+        thread = threading.Thread(target=load)
+        thread.start()
+        try:
+            row = next(line.split() for line in self.fine(self.shared, "ps").splitlines() if line.startswith("blog.1"))
+        finally:
+            stop.set()
+            thread.join()
+        self.assertGreater(float(row[5]), 0)
+
+    def test_Config_NamesTheFileAndShowsWhatHolds(self):
+        self.assertEqual(self.fine(self.shared, "config").strip(), self.shared.config_path)
+        effective = self.fine(self.shared, "config", "--effective")
+        for part in ("[pool.shop]", "workers", 'strategy = "round-robin"', "[cluster]", "shutdown"):
+            self.assertIn(part, effective)
+        done = subprocess.run([DROVER, "config", "--effective", self.shared.config_path], stdout=subprocess.PIPE, check=True)
+        self.assertEqual(done.stdout.decode(), effective)
+        path = self.shared.write("again.toml", effective)
+        self.assertEqual(subprocess.run([DROVER, "check", path], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False).returncode, 0)
+
+    def test_Config_FindsTheSocket(self):
+        done = subprocess.run([DROVER, "ps", "--config", self.shared.config_path], stdout=subprocess.PIPE, check=True)
+        self.assertIn(b"shop.1", done.stdout)
+
+    def test_Events_AreNumberedJsonLines(self):
+        events = [json.loads(line) for line in self.fine(self.shared, "events").splitlines()]
+        self.assertEqual([event["number"] for event in events], list(range(1, len(events) + 1)))
+        names = {event["event"] for event in events}
+        self.assertLessEqual({"workerOnline", "workerListening", "proxyReady", "clusterReady"}, names)
+        online = next(event for event in events if event["event"] == "workerOnline")
+        self.assertEqual(online["worker"], f'{online["pool"]}.{online["slot"]}')
+        after = [json.loads(line) for line in self.fine(self.shared, "events", "--after", "3").splitlines()]
+        self.assertEqual(after[0]["number"], 4)
+        code, _, err = self.drover(self.shared, "events", "--after", "99999")
+        self.assertEqual(code, 1)
+        self.assertIn("the last event is number", err)
+        table = self.fine(self.shared, "events", "--names")
+        for name in ("workerExit", "rollFailed", "killerFound"):
+            self.assertIn(name, table)
+
+    def test_Top_OnceAndPiped(self):
+        out = self.fine(self.shared, "top", "--once", "--interval", "200ms")
+        self.assertIn("shop.1", out)
+        self.assertNotIn("\x1b", out)
+        done = subprocess.run(["sh", "-c", " ".join(self.command(self.shared, "top", "--interval", "100ms")) + " | head -n 40"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30, check=False)
+        self.assertEqual(done.stderr, b"", "a reader that leaves is no error to speak of")
+        self.assertGreaterEqual(done.stdout.count(b"WORKER"), 2)
+        self.assertNotIn(b"\x1b", done.stdout)
+
+    def test_Top_OnATerminalRedrawsAndRestoresIt(self):
+        pid, master = pty.fork()
+        if pid == 0:
+            os.execv(DROVER, self.command(self.shared, "top", "--interval", "100ms"))
+        self.addCleanup(os.close, master)
+        seen = b""
+        deadline = time.monotonic() + 15
+        while seen.count(b"\x1b[H") < 3 and time.monotonic() < deadline:
+            seen += os.read(master, 65536)
+        self.assertIn(b"shop.1", seen)
+        self.assertIn(b"\x1b[?1049h", seen)
+        os.write(master, b"q")
+        try:
+            while True:
+                seen += os.read(master, 65536)
+        except OSError:
+            pass  # the terminal's other side has gone
+        _, code = os.waitpid(pid, 0)
+        self.assertEqual(os.waitstatus_to_exitcode(code), 0)
+        self.assertTrue(seen.rstrip().endswith(b"\x1b[?25h\x1b[?1049l"), seen[-100:])
+
+    def test_Version_AndTargets(self):
+        done = subprocess.run([DROVER, "version", "--json"], stdout=subprocess.PIPE, check=True)
+        self.assertRegex(json.loads(done.stdout)["version"], r"^\d+\.\d+\.\d+$")
+        self.assertEqual(self.fine(self.shared, "targets").split(), ["shop", "shop.1", "shop.2", "blog", "blog.1"])
+
+    def test_Completion_KnowsTheRunningTargets(self):
+        for shell in ("bash", "zsh", "fish"):
+            done = subprocess.run([DROVER, "completion", shell], stdout=subprocess.PIPE, check=True)
+            script = self.shared.write(f"completion.{shell}", done.stdout)
+            if shutil.which(shell):
+                self.assertEqual(subprocess.run([shell, "-n", script], check=False).returncode, 0)
+        ask = (f'source {self.shared.path("completion.bash")}; drover() {{ {DROVER} "$@"; }}; '
+               f'COMP_WORDS=(drover restart --socket {self.socket_of(self.shared)} sh); COMP_CWORD=4; _drover; echo "${{COMPREPLY[@]}}"')
+        done = subprocess.run(["bash", "-c", ask], stdout=subprocess.PIPE, check=True)
+        self.assertEqual(done.stdout.split(), [b"shop", b"shop.1", b"shop.2"])
+
+    def test_UnknownTargets_AreErrorsThatNameTheKnown(self):
+        before = self.shared.pids()
+        for verb in (["restart", "nosuch"], ["drain", "nosuch"], ["resume", "nosuch.1"], ["why", "nosuch"], ["logs", "nosuch"], ["scale", "nosuch=2"],
+                     ["restart", "shop.9"], ["why", "shop.9"]):
+            with self.subTest(verb):
+                code, out, err = self.drover(self.shared, *verb)
+                self.assertEqual((code, out), (1, ""), err)
+                for known in ("shop", "blog"):
+                    self.assertIn(known, err)
+        code, _, err = self.drover(self.shared, "restart", "shap")
+        self.assertEqual(code, 1)
+        self.assertRegex(err, r'did you mean "?shop')
+        self.assertEqual(self.shared.pids(), before)
+
+    def test_SecondRunOnTheSameSocket_Is1AndChangesNothing(self):
+        second = self.cluster()
+        second.configure({"shop": {**DEMO, "workers": 1}}, admin={"socket": self.socket_of(self.shared)})
+        done = subprocess.run([DROVER, "run", second.config_path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20, check=False)
+        said = done.stdout.decode()
+        self.assertEqual(done.returncode, 1, said)
+        self.assertIn(f"another drover (pid {self.shared.supervisor_pid()}) answers on {self.socket_of(self.shared)}", said)
+        self.assertIn("choose another [admin] socket", said)
+        self.assertNotIn("started", said)
+        self.fine(self.shared, "ps")
+
+    def test_Socket_IsItsOwnersAlone(self):
+        self.assertEqual(stat.S_IMODE(os.stat(self.socket_of(self.shared)).st_mode), 0o600)
+
+    def test_ApiRefusesWhatIsWrong_AndGoesOn(self):
+        path = self.socket_of(self.shared)
+        before = self.shared.pids()
+        for body, code in ((b"not JSON", 400), (b"[]", 400), (b'{"target": 1}', 400), (b'{"tarket": "shop"}', 400), (b'{"target": "nosuch"}', 404),
+                           (b"x" * 10 * 1024 * 1024, 413)):
+            with self.subTest(body[:20]):
+                status, text = self.post(UnixConnection(path), "/v1/restart", body)
+                self.assertEqual(status, code, text)
+                self.assertTrue(json.loads(text)["error"])
+        self.assertEqual(self.shared.pids(), before)
+
+    def test_TcpDoorWithoutToken_OnlyReads(self):
+        def tcp():
+            return http.client.HTTPConnection("127.0.0.1", self.shared.admin_port, timeout=10)
+        for path in ("/v1/restart", "/v1/stop", "/v1/scale"):
+            status, text = self.post(tcp(), path, b'{"target": "shop"}', {"Authorization": f"Bearer {TOKEN}"})
+            self.assertEqual(status, 405, text)
+        for path in ("/v1/events", "/v1/logs", "/v1/config", "/v1/why?target=shop"):
+            self.assertEqual(self.shared.admin(path).status, 404, path)
+        for path in ("/v1/status", "/v1/version"):
+            self.assertEqual(self.shared.admin(path).status, 200, path)
+        self.assertEqual(self.shared.admin("/v1/status", headers={"Host": "evil.example"}).status, 403)
+
+
+class Changing(OperatorCase):
+    def start(self, workers=2, **pool):
+        cluster = self.cluster().configure({"shop": {**DEMO, "workers": workers, **pool}}).start()
+        return cluster
+
+    def worker(self, cluster, slot):
+        return next(worker for worker in cluster.workers() if worker["slot"] == slot)
+
+    def test_RestartOfAPool_ReplacesEveryWorkerAndLosesNothing(self):
+        cluster = self.start()
+        before = set(cluster.pids())
+        failures, stop = [], threading.Event()
+
+        def load():
+            while not stop.is_set():
+                answer = cluster.fetch()
+                if answer.status != 200:
+                    failures.append(answer.status)
+        thread = threading.Thread(target=load)
+        thread.start()
+        try:
+            code, out, err = self.drover(cluster, "restart", "shop")
+        finally:
+            stop.set()
+            thread.join()
+        self.assertEqual(code, 0, out + err)
+        self.assertEqual(failures, [])
+        self.assertIn("shop", out)
+        self.assertIn("is ready", err, "progress goes to standard error")
+        self.assertFalse(before & set(cluster.pids()))
+
+    def test_RestartOfOneWorker_LeavesTheOthers(self):
+        cluster = self.start()
+        first, second = self.worker(cluster, 1)["pid"], self.worker(cluster, 2)["pid"]
+        self.fine(cluster, "restart", "shop.2", "--wait")
+        self.assertEqual(self.worker(cluster, 1)["pid"], first)
+        self.assertNotEqual(self.worker(cluster, 2)["pid"], second)
+
+    def test_RestartAsJson_IsTheStreamItself(self):
+        cluster = self.start(1)
+        lines = [json.loads(line) for line in self.fine(cluster, "restart", "shop", "--json").splitlines()]
+        self.assertEqual((lines[-1]["done"], lines[-1]["ok"]), (True, True))
+        self.assertTrue(all("line" in line for line in lines))
+
+    def test_RestartThatFails_Is1AndSaysWhyAndKeepsTheOld(self):
+        cluster = self.cluster()
+        flag = cluster.path("broken")
+        command = ["sh", "-c", f'if [ -e {flag} ]; then echo "cannot find the database" >&2; exit 3; fi; exec {DROVER} demo-worker --port $PORT']
+        cluster.configure({"shop": {"command": command, "workers": 2, "restart": {"delay": "100ms"}}}).start()
+        before = cluster.pids()
+        cluster.write("broken", "")
+        code, out, err = self.drover(cluster, "restart", "shop")
+        self.assertEqual((code, out), (1, ""), err)
+        self.assertIn("cannot find the database", err)
+        self.assertEqual(cluster.pids(), before, "the old ones stay")
+        self.assertEqual(cluster.fetch().status, 200)
+
+    def test_NoWait_OnlyBegins(self):
+        cluster = self.start(1)
+        before = cluster.pids()
+        self.fine(cluster, "restart", "shop", "--no-wait")
+        wait_until(lambda: cluster.pids() and cluster.pids() != before, 20, "it was replaced nevertheless")
+
+    def test_CtrlCWhileWaiting_LeavesTheOrderGoing(self):
+        cluster = self.cluster()
+        gate = cluster.path("go")
+        command = ["sh", "-c", f"[ $DROVER_INCARNATION = 1 ] || while ! [ -e {gate} ]; do sleep 0.05; done; exec {DROVER} demo-worker --port $PORT"]
+        cluster.configure({"shop": {"command": command, "workers": 1}}).start()
+        before = cluster.pids()
+        process = subprocess.Popen(self.command(cluster, "restart", "shop"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stderr.close)
+        process.stderr.readline()  # the first step: it has begun
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(10), 130)
+        self.assertIn(b"what was begun goes on", process.stderr.read())
+        cluster.write("go", "")
+        wait_until(lambda: cluster.pids() and cluster.pids() != before, 20, "it was replaced nevertheless")
+
+    def test_DrainAndResume_OfAWorkerAndOfAPool(self):
+        cluster = self.start()
+        self.fine(cluster, "drain", "shop.1")
+        worker = self.worker(cluster, 1)
+        self.assertEqual((worker["intent"], worker["lifecycle"], worker["pid"]), ("drained", "stopped", 0))
+        self.assertIn("drained", self.fine(cluster, "ps"))
+        for _ in range(4):
+            self.assertEqual(cluster.fetch().status, 200)
+        self.fine(cluster, "resume", "shop.1")
+        self.assertTrue(self.worker(cluster, 1)["eligible"])
+        self.fine(cluster, "drain", "shop")
+        self.assertEqual(cluster.pids(), [])
+        self.assertEqual(cluster.fetch().status, 503)
+        self.fine(cluster, "resume", "shop")
+        self.assertEqual(cluster.fetch().status, 200)
+
+    def test_Scale_BothSpellings(self):
+        cluster = self.start()
+        self.fine(cluster, "scale", "shop=4")
+        self.assertEqual(len([1 for worker in cluster.workers() if worker["eligible"]]), 4)
+        self.fine(cluster, "scale", "shop", "1")
+        self.assertEqual(len(cluster.pids()), 1)
+        self.assertEqual(cluster.metric("drover_pool_workers_desired", pool="shop"), 1)
+        code, out, err = self.drover(cluster, "scale", "shop=100000")
+        self.assertEqual((code, out), (1, ""))
+        self.assertIn("shop", err)
+        self.assertEqual(len(cluster.pids()), 1)
+
+    def test_Why_TellsOfADeath(self):
+        cluster = self.cluster()
+        recorder = cluster.recorder()
+        cluster.configure({"shop": {"command": recorder.command(), "workers": 1, "restart": {"delay": "100ms", "max": 0}}}).start()
+        self.assertIn("nothing of it has died", self.fine(cluster, "why", "shop.1"))
+        before = cluster.pids()
+        _, line = self.follow(cluster, "events", "-f")
+        line("clusterReady")
+        os.kill(before[0], signal.SIGSEGV)
+        event = json.loads(line("workerExit"))
+        self.assertEqual(event["worker"], "shop.1")
+        wait_until(lambda: cluster.pids() and cluster.pids() != before, 20, "a new one runs")
+        text = self.fine(cluster, "why", "shop.1")
+        self.assertRegex(text, r"(?s)^shop\.1 \(incarnation 1\) ended at .*SEGV.*asked for +no")
+        deaths = json.loads(self.fine(cluster, "why", "shop", "--json"))["deaths"]
+        self.assertEqual((deaths[0]["worker"], deaths[0]["asked_for"]), ("shop.1", False))
+
+    def test_Logs_FollowWorkersOutputAndEscapeIt(self):
+        cluster = self.cluster()
+        script = 'printf "hello from %s\\033[31m\\n" "$DROVER_WORKER" >&2; exec ' + DROVER + " demo-worker --port $PORT"
+        cluster.configure({"shop": {"command": ["sh", "-c", script], "workers": 2}}).start()
+        wait_until(lambda: self.fine(cluster, "logs").count("hello from") == 2, 10, "both lines are there")
+        out = self.fine(cluster, "logs", "shop.2")
+        self.assertRegex(out, r"^\d\d:\d\d:\d\d\.\d{3} shop\.2  hello from 2\\x1b\[31m\n$")
+        line = json.loads(self.fine(cluster, "logs", "shop.1", "--json"))
+        self.assertEqual((line["worker"], line["incarnation"]), ("shop.1", 1))
+        _, awaited = self.follow(cluster, "logs", "-f", "--json", "shop")
+        awaited("hello from 1")
+        self.fine(cluster, "restart", "shop.1")
+        awaited(r'"slot":1,"incarnation":2,"text":"hello from 1')
+
+    def test_Stop_ReturnsWhenAllIsGone(self):
+        cluster = self.start()
+        events, line = self.follow(cluster, "events", "-f")
+        line("clusterReady")
+        self.fine(cluster, "stop")
+        self.assertTrue(cluster.ended() or cluster.wait(2) == 0)
+        self.assertEqual(cluster.process.returncode, 0)
+        self.assertEqual(cluster.leftovers(), [])
+        self.assertFalse(os.path.exists(self.socket_of(cluster)))
+        self.assertFalse(os.path.exists(self.socket_of(cluster) + ".lock"))
+        self.assertEqual(events.wait(10), 0, "the stream came to its end")
+        line("clusterStopping")
+        code, _, err = self.drover(cluster, "ps")
+        self.assertEqual(code, 1)
+        self.assertIn("is it running?", err)
+
+    def test_StopForce_IsAtOnce(self):
+        cluster = self.cluster()
+        command = ["sh", "-c", f'trap "" TERM; {DROVER} demo-worker --port $PORT & while :; do wait; done']
+        cluster.configure({"shop": {"command": command, "workers": 1, "stop": {"grace": "60s"}}}).start()
+        began = time.monotonic()
+        self.drover(cluster, "stop", "--force")
+        cluster.wait(10)
+        self.assertLess(time.monotonic() - began, 10)
+        self.assertEqual(cluster.leftovers(), [])
+        cluster.process = None  # it ended with 1, as it should: something had to be killed
+
+
+class Doors(OperatorCase):
+    def with_token(self, text=TOKEN + "\n", mode=0o600):
+        cluster = self.cluster()
+        path = cluster.write("token", text)
+        os.chmod(path, mode)
+        return cluster.configure({"shop": {**DEMO, "workers": 1}}, admin={"token_file": path})
+
+    def test_Token_LetsTcpChangeThings(self):
+        cluster = self.with_token().start()
+
+        def tcp():
+            return http.client.HTTPConnection("127.0.0.1", cluster.admin_port, timeout=20)
+        before = cluster.pids()
+        body = b'{"target": "shop"}'
+        for headers in ({}, {"Authorization": "Bearer wrong-token-of-enough-characters"}, {"Authorization": f"Basic {TOKEN}"}):
+            status, text = self.post(tcp(), "/v1/restart", body, headers)
+            self.assertEqual(status, 401, text)
+            self.assertEqual(cluster.admin("/v1/events", headers=headers).status, 401)
+        self.assertEqual(cluster.pids(), before)
+        status, text = self.post(tcp(), "/v1/restart", body, {"Authorization": f"Bearer {TOKEN}"})
+        self.assertEqual(status, 200, text)
+        self.assertTrue(json.loads(text.splitlines()[-1])["ok"])
+        self.assertNotEqual(cluster.pids(), before)
+        self.assertNotIn(TOKEN, cluster.log())
+
+    def test_BadTokenFiles_AreRefusedAtStart(self):
+        for text, mode, says in ((TOKEN, 0o644, "chmod 600"), ("short\n", 0o600, "fewer than 16"), (None, 0o600, "No such file")):
+            with self.subTest(says):
+                cluster = self.with_token(text or TOKEN, mode)
+                if text is None:
+                    os.remove(cluster.path("token"))
+                done = subprocess.run([DROVER, "run", cluster.config_path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20, check=False)
+                self.assertIn(done.returncode, (1, 78), done.stdout)
+                self.assertIn("token", done.stdout.decode())
+                self.assertIn(says, done.stdout.decode())
+
+    def test_StaleSocket_IsReplaced(self):
+        cluster = self.cluster().configure({"shop": {**DEMO, "workers": 1}})
+        stale = socket.socket(socket.AF_UNIX)
+        stale.bind(self.socket_of(cluster))
+        stale.listen(1)
+        stale.close()
+        cluster.start()
+        self.fine(cluster, "ps")
+
+    def test_AfterKill9_TheNextOneStarts(self):
+        cluster = self.cluster().configure({"shop": {**DEMO, "workers": 1}}).start()
+        os.kill(cluster.supervisor_pid(), signal.SIGKILL)
+        self.assertEqual(cluster.wait(), 1)
+        self.assertTrue(os.path.exists(self.socket_of(cluster)), "nobody could tidy up")
+        cluster.process = None
+        cluster.start()
+        self.fine(cluster, "ps")
+
+    def test_NoPermissionForTheSocket_Is1AndNamed(self):
+        cluster = self.cluster().configure({"shop": {**DEMO, "workers": 1}}, admin={"socket": "/proc/drover.sock"})
+        done = subprocess.run([DROVER, "run", cluster.config_path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20, check=False)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("/proc/drover.sock", done.stdout.decode())
+        self.assertIn("choose another [admin] socket", done.stdout.decode())
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to become somebody else")
+    def test_AnotherUser_IsKeptOut(self):
+        cluster = self.cluster().configure({"shop": {**DEMO, "workers": 1}}).start()
+        binary = shutil.copy(DROVER, cluster.path("drover-for-all"))
+        os.chmod(binary, 0o755)
+        done = subprocess.run([binary, "stop", "--socket", self.socket_of(cluster)], user="nobody", cwd="/", stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=False, timeout=20)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"Permission denied", done.stdout)
+        self.assertEqual(cluster.fetch().status, 200)
+
+    def test_SlowReaderOfEvents_DoesNotHoldAnybodyUp(self):
+        cluster = self.cluster().configure({"shop": {**DEMO, "workers": 1}}).start()
+        with socket.socket(socket.AF_UNIX) as lazy:
+            lazy.connect(self.socket_of(cluster))
+            lazy.sendall(b"GET /v1/logs?follow=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+            for _ in range(3):
+                self.fine(cluster, "restart", "shop")
+            self.assertEqual(cluster.fetch().status, 200)
+
+
+class StatusTable(OperatorCase):
+    def test_RunWithStatus_PrintsTheTable(self):
+        cluster = self.cluster().configure({"shop": {**DEMO, "workers": 2}})
+        cluster.start(arguments=["run", cluster.config_path, "--status", "1s"])
+        cluster.await_log(r"(?s)WORKER.*shop\.1.*shop\.2.*WORKER")
+
+    def test_RunWithoutATerminal_PrintsNone(self):
+        cluster = self.cluster().configure({"shop": {**DEMO, "workers": 1}}).start()
+        self.assertNotIn("WORKER", cluster.log())
+
+
+if __name__ == "__main__":
+    main()
