@@ -133,7 +133,7 @@ PoolStatus PoolRunner::status() const {
   out.capacity = control_.capacity();
   out.asleep = asleep_;
   const auto figures = services_.boards.pool_figures(index_);
-  out.position = figures.position;
+  out.position = figures.position >> 32U;  // of a row's key the slot: Candidate::key()
   out.queue_length = figures.queued;
   out.start_duration = start_duration_;
   for (std::uint32_t slot = 1; slot <= control_.size(); ++slot) {

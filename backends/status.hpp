@@ -65,7 +65,7 @@ struct WorkerStatus {
 struct PoolStatus {
   std::string name;
   std::string strategy;
-  std::uint64_t position = 0;
+  std::uint64_t position = 0;  ///< slot whose turn it was last; 0: nobody's yet, or the strategy has no turns
   std::uint32_t desired = 0;
   std::uint32_t in_flight = 0;
   std::uint32_t queue_length = 0;
