@@ -171,9 +171,14 @@ const Row* find_row(std::string_view path) {
   return row == kRows.end() ? nullptr : row;
 }
 
-std::string not_there(std::string_view path) {
+/// What changes something is there for everybody, if only to say which door lets one do it.
+bool there(const Row& row, const Rights& rights) { return row.guard != Guard::secret || rights.everything || !rights.token.empty(); }
+
+std::string not_there(std::string_view path, const Rights& rights) {
   std::string message = "nothing is at " + base::printable(path, 100) + "; there are";
-  for (const Row& each : kRows) message += (message.ends_with("are") ? " " : ", ") + std::string(each.path);
+  for (const Row& each : kRows) {
+    if (there(each, rights)) message += (message.ends_with("are") ? " " : ", ") + std::string(each.path);
+  }
   return message;
 }
 
@@ -194,7 +199,7 @@ std::optional<Answer> refuse_api(const Question& question, std::string_view path
   if (!rights.everything && !trusted_host(question.host, rights.listen_host)) return refusal(403, "ask by an IP address or as localhost");
   const Row* row = find_row(path);
   const bool guarded = row != nullptr && row->guard != Guard::open && !rights.everything;
-  if (row == nullptr || (guarded && row->guard == Guard::secret && rights.token.empty())) return refusal(404, not_there(path));
+  if (row == nullptr || !there(*row, rights)) return refusal(404, not_there(path, rights));
   const bool closed = guarded && row->post() && rights.token.empty();
   if (closed || question.method != (row->post() ? Method::post : Method::read)) {
     Answer answer = refusal(405, closed        ? "this door only reads; the Unix socket, or [admin] token_file, lets one change things"

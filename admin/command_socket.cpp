@@ -14,6 +14,7 @@
 #include <charconv>
 #include <cstring>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 namespace drover::admin {
@@ -21,6 +22,7 @@ namespace drover::admin {
 namespace {
 
 constexpr int kBacklog = 64;
+constexpr base::Millis kLockPause{20};
 constexpr int kLockTries = 8;  ///< each is lost only to a drover that ends in that instant
 
 std::string folder_of(const std::string& path) {
@@ -112,17 +114,27 @@ std::string pid_in(int lock) {
   return pid > 0 ? fmt::format(" (pid {})", pid) : "";
 }
 
-base::Result<base::UniqueFd> take_lock(const std::string& socket) {
+/// A drover that was killed a moment ago still holds it while it ends what it had started: that is waited for.
+base::Result<base::UniqueFd> take_lock(const std::string& socket, base::Millis patience) {
   const std::string path = socket + ".lock";
-  for (int i = 0; i < kLockTries; ++i) {
+  const base::TimePoint give_up = base::Clock::now() + patience;
+  for (int i = 0; i < kLockTries;) {
     base::UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!lock) return failed("can't open", path, errno);
+    // In a folder that others may write the name may have been put on a file of ours that is none of a lock's business.
+    struct stat about {};
+    if (::fstat(lock.get(), &about) != 0 || !S_ISREG(about.st_mode) || about.st_nlink > 1) {
+      return base::Error{path + " is not a lock file of drover's; remove it or choose another [admin] socket"};
+    }
     if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) return failed("can't lock", path, errno);
       const auto nobody = nobody_answers(socket);
       if (!nobody && nobody.error().code == EADDRINUSE) return nobody.error();
-      return another(socket, pid_in(lock.get()), "has taken");  // it starts or stops
+      if (base::Clock::now() >= give_up) return another(socket, pid_in(lock.get()), "has taken");  // it starts or stops
+      std::this_thread::sleep_for(kLockPause);
+      continue;
     }
+    ++i;
     if (!same_file(lock.get(), path)) continue;  // its holder has ended and removed it meanwhile
     const std::string pid = std::to_string(::getpid()) + "\n";
     if (::ftruncate(lock.get(), 0) != 0 || ::pwrite(lock.get(), pid.data(), pid.size(), 0) < 0) return failed("can't write", path, errno);
@@ -133,7 +145,7 @@ base::Result<base::UniqueFd> take_lock(const std::string& socket) {
 
 }  // namespace
 
-base::Result<CommandSocket> CommandSocket::open(const std::string& path, bool make_folder) {
+base::Result<CommandSocket> CommandSocket::open(const std::string& path, bool make_folder, base::Millis patience) {
   if (path.empty() || path.size() >= sizeof sockaddr_un::sun_path) {
     return base::Error{fmt::format("[admin] socket {}: a Unix socket's path has 1 to {} bytes, this one {}; choose a shorter one", path,
                                    sizeof sockaddr_un::sun_path - 1, path.size())};
@@ -142,7 +154,7 @@ base::Result<CommandSocket> CommandSocket::open(const std::string& path, bool ma
     if (auto own = own_folder(folder_of(path)); !own) return std::move(own.error());
   }
   CommandSocket made;
-  auto lock = take_lock(path);
+  auto lock = take_lock(path, patience);
   if (!lock) return std::move(lock.error());
   made.lock_ = std::move(*lock);
   made.path_ = path;

@@ -7,6 +7,7 @@
 
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
+#include "base/units.hpp"
 
 #include <sys/types.h>
 
@@ -16,9 +17,12 @@ namespace drover::admin {
 
 class CommandSocket {
  public:
+  static constexpr base::Millis kPatience{2000};  ///< ample for a drover that was killed to end its workers
+
   /// Binds `path`, mode 0600, and listens. `make_folder`: its folder is drover's own default: made if it is missing, and nobody else
   /// may be able to enter it. Error: another drover answers there, or holds the lock beside it; somebody else's folder; no permission.
-  static base::Result<CommandSocket> open(const std::string& path, bool make_folder);
+  /// `patience`: how long a lock that is held by nobody who answers is waited for; blocks, so only at start.
+  static base::Result<CommandSocket> open(const std::string& path, bool make_folder, base::Millis patience = kPatience);
 
   CommandSocket(CommandSocket&&) noexcept = default;
   CommandSocket& operator=(CommandSocket&&) = delete;

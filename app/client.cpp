@@ -92,6 +92,14 @@ std::string request_text(const Asking& asking) {
   return text + "\r\n" + asking.body;
 }
 
+/// A stranger may have made the folder in /tmp where one's own drover would be: what answers there is not to be believed. Root serves
+/// root only, so for everybody else it can only be their own.
+bool trusted_peer(int fd) {
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  return ::geteuid() == 0 || (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && peer.uid == ::geteuid());
+}
+
 base::Error broken(const std::string& socket, const error_code& error) {
   if (error == boost::system::errc::timed_out) {
     return {"drover on " + socket + " has said nothing for 40 s; is it stopped (SIGSTOP)?", ETIMEDOUT};
@@ -122,7 +130,10 @@ base::Result<base::UniqueFd> Client::connect() const {
   socket_.copy(address.sun_path, sizeof address.sun_path - 1);
   base::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return base::system_error("can't make a socket", errno);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+    if (trusted_peer(fd.get())) return fd;
+    return base::Error{"what listens on " + socket_ + " belongs to another user: not asked; --socket or --config names another one", EPERM};
+  }
   const int code = errno;
   const bool forbidden = code == EACCES || code == EPERM;
   return base::Error{"no drover answers on " + socket_ + ": " + std::strerror(code) +

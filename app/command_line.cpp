@@ -34,6 +34,12 @@ constexpr const char* kFooter =
 
 std::string version() { return std::string(base::version()); }
 
+/// An answer that has not been written whole is none: the disk may be full.
+int written(int exit_code) {
+  const bool whole = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  return whole || exit_code != 0 ? exit_code : fail("standard output did not take the whole answer");
+}
+
 base::Millis duration(const std::string& option, const std::string& text, base::Millis least) {
   const auto read = config::read_duration(text);
   if (!read) throw CLI::ValidationError(option, text + " " + read.error().what + (read.error().hint.empty() ? "" : "; " + read.error().hint));
@@ -64,7 +70,7 @@ CLI::App* CommandLine::verb(const std::string& name, const std::string& help, st
 CLI::App* CommandLine::asking_verb(const std::string& name, const std::string& help, std::function<int()> action) {
   CLI::App* sub = verb(name, help, [action = std::move(action)] {
     std::signal(SIGPIPE, SIG_DFL);  // `drover events | head` ends without a word
-    return action();
+    return written(action());
   });
   CLI::Option* socket = sub->add_option("--socket", common_.socket, "the Unix socket of the running drover")->type_name("PATH");
   sub->add_option("--config", common_.config, "the cluster.toml that names its socket")->type_name("FILE")->excludes(socket);

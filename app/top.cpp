@@ -44,6 +44,8 @@ class Screen {
     for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGWINCH}) ::sigaddset(&signals_, number);
     ::sigprocmask(SIG_BLOCK, &signals_, nullptr);
     signal_fd_.reset(::signalfd(-1, &signals_, SFD_CLOEXEC | SFD_NONBLOCK));
+    ::sigdelset(&signals_, SIGWINCH);
+    stop_fd_.reset(::signalfd(-1, &signals_, SFD_CLOEXEC | SFD_NONBLOCK));
   }
   ~Screen() {
     put("\x1b[?25h\x1b[?1049l");
@@ -56,6 +58,9 @@ class Screen {
     if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 || size.ws_col == 0) return {24, 80, 0, 0};
     return size;
   }
+
+  /// Readable when a signal wants the end; wait() takes it.
+  int stop_fd() const { return stop_fd_.get(); }
 
   enum class Woken { time, redraw, quit };
   /// Until `end`, a key or a signal.
@@ -76,16 +81,19 @@ class Screen {
   termios before_{};
   sigset_t signals_{};
   base::UniqueFd signal_fd_;
+  base::UniqueFd stop_fd_;
 };
 
 /// Asks again and again, and remembers the last answer for the rates.
 class Watch {
  public:
-  explicit Watch(std::string socket) : client_(std::move(socket)) {}
+  explicit Watch(std::string socket) : socket_(std::move(socket)) {}
 
-  base::Result<void> ask() {
-    const auto answer = client_.ask({.target = "/v1/status"});
+  /// `stop_fd`: readable, it ends the wait for a drover that does not answer, and all stays as it was; -1: none.
+  base::Result<void> ask(int stop_fd = -1) {
+    const auto answer = Client(socket_, stop_fd).ask({.target = "/v1/status"});
     if (!answer) return answer.error();
+    if (answer->stopped) return {};
     if (answer->status != 200) return base::Error{error_in(*answer)};
     boost::system::error_code error;
     json::value status = json::parse(answer->body, error);
@@ -102,7 +110,7 @@ class Watch {
   const std::string& line() const { return line_; }
 
  private:
-  Client client_;
+  std::string socket_;
   json::value status_;
   std::string line_;
   Rates rates_;
@@ -116,7 +124,7 @@ int draw(Watch& watch, std::chrono::milliseconds interval) {
     auto next = Clock::now();
     for (auto woken = Screen::Woken::time; woken != Screen::Woken::quit; woken = screen.wait(next)) {
       if (woken == Screen::Woken::time) {
-        asked = watch.ask();
+        asked = watch.ask(screen.stop_fd());
         if (!asked) break;
         next = Clock::now() + interval;
       }

@@ -146,9 +146,14 @@ int show_targets(const Common& common) {
   if (!answer || answer->status != 200) return kFailed;
   boost::system::error_code error;
   const json::value status = json::parse(answer->body, error);
-  for_each_in(status, "pools", [](const json::value& pool) {
-    print(text_in(pool, "name") + "\n");
-    for_each_in(pool, "workers", [](const json::value& worker) { print(text_in(worker, "name") + "\n"); });
+  // A shell expands what it is offered as completion (compgen -W): nothing goes there that is no name.
+  const auto tell = [](const json::value& named) {
+    const std::string name = text_in(named, "name");
+    if (name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-.") == std::string::npos) print(name + "\n");
+  };
+  for_each_in(status, "pools", [&tell](const json::value& pool) {
+    tell(pool);
+    for_each_in(pool, "workers", tell);
   });
   return 0;
 }

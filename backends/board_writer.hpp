@@ -48,6 +48,7 @@ class BoardWriter {
   /// In percent of its even part; a new incarnation begins with the whole.
   void write_share(std::uint32_t row, std::uint32_t percent) { board_.write_share(row, percent); }
   void write_asleep(std::uint32_t pool, bool asleep);
+  void write_waking(std::uint32_t pool, bool waking) { board_.write_waking(pool, waking); }
   void write_blocked(std::span<const board::SupervisorBoard::Blocked> list) { board_.write_blocked(list); }
 
   std::uint32_t in_flight(std::uint32_t row) const;

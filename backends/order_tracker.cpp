@@ -196,10 +196,13 @@ OrderTracker::Outcome OrderTracker::judge_ready(const Running& order, const Step
 /// Why no new incarnation of the slot has come up since; "" = nothing is known against it.
 std::string OrderTracker::failure_since(const Running& order, const Step& step) const {
   const PoolRunner& pool = pool_of(order);
+  const std::string name = pool.name_of(step.slot);
   const StartFailure& failure = pool.last_failure(step.slot);
   if (failure.at >= order.began && failure.incarnation > step.from) return in_full(failure);
   const SlotState& state = pool.control().slot(step.slot);
-  return state.lifecycle == Lifecycle::failed && state.incarnation > step.from ? "failed too often within restart.within" : "";
+  // One that had failed before the order is not started by it, unless that is what was asked for.
+  const bool stays = state.incarnation > step.from || pool.control().asked(step.slot) == Why::none;
+  return state.lifecycle == Lifecycle::failed && stays ? "failed too often within restart.within; drover restart " + name + " tries it anew" : "";
 }
 
 void OrderTracker::tell(Running& order, std::string line) {

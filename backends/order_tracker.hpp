@@ -21,7 +21,8 @@ class OrderTracker {
 
   explicit OrderTracker(const std::deque<PoolRunner>& pools) : pools_(pools) {}
 
-  bool full() const { return orders_.size() >= kMaxOrders; }
+  /// A stop finds room when others no longer do.
+  bool full(Order::Verb verb) const { return orders_.size() >= (verb == Order::Verb::stop ? 2 * kMaxOrders : kMaxOrders); }
   /// To be called before anything is changed: what is now is what it starts from. `pool`: position; of a stop none matters.
   OrderId begin(const Order& order, std::uint32_t pool, OrderWatcher watcher, base::TimePoint now);
   /// It was not obeyed, or its watcher is gone.

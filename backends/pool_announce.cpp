@@ -124,10 +124,12 @@ void PoolRunner::announce_replacement(std::uint32_t slot, base::Incarnation inca
       ++replaced_[label(own.replacing)];
       base::log::info(name, "incarnation {} has taken its place ({})", incarnation, to_text(own.replacing));
       break;
-    case Notice::successor_failed:
-      base::log::error(name, "its successor (incarnation {}) failed: {}; the old one stays", incarnation,
-                       own.failure.incarnation == incarnation ? own.failure.reason : own.note);
+    case Notice::successor_failed: {
+      const Holding* it = find(slot, incarnation);
+      failed_start(slot, incarnation, "it did not stay ready" + (it == nullptr || it->note.empty() ? "" : ": " + it->note));
+      base::log::error(name, "its successor (incarnation {}) failed: {}; the old one stays", incarnation, own.failure.reason);
       break;
+    }
     default: break;
   }
 }

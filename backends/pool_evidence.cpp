@@ -14,7 +14,8 @@ constexpr base::Millis kStoppedFor{500};      // then what may be tried elsewher
 constexpr base::Millis kDiagnoseEvery{1000};  // of one worker that stands still
 constexpr base::Millis kPointsAtLeast{250};   // between two points of a standstill
 constexpr int kPointsPerHang = 16;
-constexpr double kIdleShare = 0.01;  // of one core
+constexpr base::Millis kOwnPause{1500};  // between two looks
+constexpr double kIdleShare = 0.01;      // of one core
 
 }  // namespace
 
@@ -48,8 +49,23 @@ void PoolRunner::look(base::TimePoint now) {
   if (now - looked_ >= kLookEvery) gather(now);
 }
 
+/// Looks come each second: in a longer gap this process did not run (its container was frozen), and maybe nobody else did. That time
+/// is nobody's silence or standstill.
+void PoolRunner::forgive_gap(base::TimePoint now) {
+  const auto gap = now - looked_;
+  if (looked_ == base::TimePoint{} || gap <= kOwnPause) return;
+  looked_ = now - kLookEvery;
+  for (Seat& own : seats_) {
+    for (auto& [incarnation, it] : own.lives) {
+      it.standstill = {};
+      if (it.word.regular_at) it.word.regular_at = std::min(now, *it.word.regular_at + gap);
+    }
+  }
+}
+
 /// The evidence of all the pool's workers, and what it says.
 void PoolRunner::gather(base::TimePoint now) {
+  forgive_gap(now);
   looked_ = now;
   busy_ = false;
   look_at_outcomes(now);

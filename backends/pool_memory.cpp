@@ -28,6 +28,7 @@ bool rises(bool& alert, double value, double limit) {
 }  // namespace
 
 void PoolRunner::second(base::TimePoint now) {
+  forgive_gap(now);
   for (const auto& [slot, incarnation] : lives()) {
     sample(slot, incarnation, now);
     watch_silence(slot, incarnation, now);
@@ -43,6 +44,7 @@ void PoolRunner::sample(std::uint32_t slot, base::Incarnation incarnation, base:
   const SlotState* state = control_.find(slot, incarnation);
   if (it == nullptr || state == nullptr || state->process == Process::none) return;
   const auto usage = services_.host.sample(key_of(slot, incarnation));
+  it->weighed_at = now;  // also where there is nothing to weigh any more: it is not looked at again at once
   if (!usage) return;
   if (!it->usage || now - it->sampled_at >= kSampleEvery) {
     const double seconds = std::chrono::duration<double>(now - (it->usage ? it->sampled_at : it->started)).count();

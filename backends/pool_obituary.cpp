@@ -79,7 +79,7 @@ void PoolRunner::exited(const ChildKey& key, ExitStatus status) {
   ending.record = write_obituary(slot, *it, *state, ending, cause);
   ending.record.out_of_memory = memory;
   seat(slot).note = "last exit: " + in_words(status, !memory.empty());
-  if (!ending.was_ready || state->successor) {
+  if (!ending.asked_for && (!ending.was_ready || state->successor)) {
     const auto& words = ending.record.last_lines;
     failed_start(slot, key.incarnation,
                  "ended with " + in_words(status, !memory.empty()) + (ending.was_ready ? "" : " before it was ready") +

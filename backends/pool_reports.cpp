@@ -3,6 +3,8 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 
+#include <utility>
+
 namespace drover::backends {
 
 namespace {
@@ -74,13 +76,15 @@ void PoolRunner::watch_silence(std::uint32_t slot, base::Incarnation incarnation
   Holding* it = find(slot, incarnation);
   const SlotState* state = control_.find(slot, incarnation);
   if (it == nullptr || state == nullptr || state->lifecycle != Lifecycle::running) return;
-  if (!it->word.regular_at || it->word.silent || now - *it->word.regular_at <= pool_.health.interval * kIntervals) return;
-  it->word.silent = true;
-  const auto silence = std::chrono::duration_cast<base::Millis>(now - *it->word.regular_at);
-  it->note = "silent for " + base::to_text(silence);
-  base::log::error(name_of(slot), "has reported and is silent for {}: it is replaced", base::to_text(silence));
-  emit("workerSilent", slot, incarnation, {{"seconds", std::chrono::duration<double>(silence).count()}});
-  ask(slot, incarnation, Why::silent);
+  if (!it->word.regular_at || now - *it->word.regular_at <= pool_.health.interval * kIntervals) return;
+  if (!std::exchange(it->word.silent, true)) {
+    const auto silence = std::chrono::duration_cast<base::Millis>(now - *it->word.regular_at);
+    it->note = "silent for " + base::to_text(silence);
+    base::log::error(name_of(slot), "has reported and is silent for {}: it is replaced", base::to_text(silence));
+    emit("workerSilent", slot, incarnation, {{"seconds", std::chrono::duration<double>(silence).count()}});
+  }
+  // Asked again when its successor has failed, or when it was one itself; the slot's pause says how soon that comes about.
+  if (control_.asked(slot) == Why::none) ask(slot, incarnation, Why::silent);
 }
 
 }  // namespace drover::backends

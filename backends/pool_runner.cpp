@@ -101,7 +101,11 @@ std::uint32_t PoolRunner::expected() const {
   return asleep_ ? std::max(1U, expected) : expected;
 }
 
-void PoolRunner::write_expected() { services_.boards.write_expected(index_, expected()); }
+void PoolRunner::write_expected() {
+  services_.boards.write_expected(index_, expected());
+  const bool slept = services_.boards.supervisor_board().waking(index_);
+  if (slept && (control_.any_eligible() || expected() == 0)) services_.boards.write_waking(index_, false);
+}
 
 /// A request that finds a gate closed must find the hope for the next worker already written, and lose it only after that worker's
 /// gate is open: so what grows is written before the effects, what falls after them.

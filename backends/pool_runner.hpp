@@ -154,6 +154,7 @@ class PoolRunner {
   const OwnWord::Said<T>* fresh(const std::optional<OwnWord::Said<T>>& said, base::TimePoint now) const;
 
   // Evidence: pool_evidence.cpp.
+  void forgive_gap(base::TimePoint now);
   void gather(base::TimePoint now);
   void look_at_outcomes(base::TimePoint now);
   void look_at_progress(base::TimePoint now);
@@ -173,6 +174,7 @@ class PoolRunner {
 
   // Scaling: pool_scale.cpp.
   void autoscale(base::TimePoint now);
+  std::uint32_t with_enabled(std::uint32_t count) const;
   void set_desired(std::uint32_t desired, const char* why);
   void set_asleep(bool asleep);
 

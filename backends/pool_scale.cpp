@@ -43,7 +43,18 @@ void PoolRunner::autoscale(base::TimePoint now) {
 void PoolRunner::rung(base::TimePoint now) {
   if (!asleep_ || services_.stopping || services_.boards.pool_figures(index_).queued == 0) return;
   const ScaleVerdict verdict = autoscale_.demand(now);
-  set_desired(verdict.desired, verdict.why);
+  set_desired(with_enabled(verdict.desired), verdict.why);
+}
+
+/// A drained slot serves nobody: another one is wanted instead of it, as far as the pool may grow by itself.
+std::uint32_t PoolRunner::with_enabled(std::uint32_t count) const {
+  const std::uint32_t most = std::max(count, std::min(pool_.workers_max.value_or(0), control_.capacity()));
+  std::uint32_t desired = 0;
+  for (std::uint32_t enabled = 0; enabled < count && desired < most;) {
+    ++desired;
+    if (desired > control_.size() || control_.slot(desired).intent == Intent::enabled) ++enabled;
+  }
+  return desired;
 }
 
 void PoolRunner::scale(std::uint32_t desired, const char* why) {
@@ -60,7 +71,10 @@ void PoolRunner::set_desired(std::uint32_t desired, const char* why) {
   emit("scaled", 0, 0, {{"from", before}, {"to", desired}, {"why", why}});
   decide([&](base::TimePoint now, std::vector<SlotEffect>& out) { control_.scale(desired, now, out); });
   run_pending();
-  if (desired > 0) set_asleep(false);
+  if (desired > 0 && asleep_) {
+    services_.boards.write_waking(index_, true);  // first: nobody shall find it neither asleep nor waking
+    set_asleep(false);
+  }
 }
 
 void PoolRunner::set_asleep(bool asleep) {

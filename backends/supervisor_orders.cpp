@@ -31,7 +31,7 @@ const char* verb_text(Order::Verb verb) {
 }  // namespace
 
 base::Result<OrderId> Supervisor::order(const Order& order, OrderWatcher watcher) {
-  if (orders_.full()) {
+  if (orders_.full(order.verb)) {
     return base::Error{"too many orders are under way (" + std::to_string(OrderTracker::kMaxOrders) + "); wait until some are done", EBUSY};
   }
   const base::TimePoint now = base::Clock::now();

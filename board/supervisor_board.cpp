@@ -58,6 +58,7 @@ struct alignas(64) SupervisorBoard::PoolCell {
   std::atomic<std::uint32_t> expected;
   std::atomic<std::uint32_t> rows_used;
   std::atomic<std::uint32_t> asleep;
+  std::atomic<std::uint32_t> waking;
 };
 
 /// `version` is odd while `words` are being rewritten.
@@ -184,6 +185,10 @@ std::uint32_t SupervisorBoard::rows_used(std::uint32_t pool) const { return pool
 void SupervisorBoard::write_asleep(std::uint32_t pool, bool asleep) { pool_cell(pool).asleep.store(asleep ? 1 : 0, std::memory_order_release); }
 
 bool SupervisorBoard::asleep(std::uint32_t pool) const { return pool_cell(pool).asleep.load(std::memory_order_acquire) != 0; }
+
+void SupervisorBoard::write_waking(std::uint32_t pool, bool waking) { pool_cell(pool).waking.store(waking ? 1 : 0, std::memory_order_release); }
+
+bool SupervisorBoard::waking(std::uint32_t pool) const { return pool_cell(pool).waking.load(std::memory_order_acquire) != 0; }
 
 void SupervisorBoard::write_share(std::uint32_t row, std::uint32_t percent) {
   row_cell(row).share.store(std::min(percent, kFullShare), std::memory_order_relaxed);

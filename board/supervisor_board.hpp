@@ -74,6 +74,9 @@ class SupervisorBoard {
   /// The pool has no worker because nobody asked (idle_stop): who needs one rings the doorbell and waits for its start.
   void write_asleep(std::uint32_t pool, bool asleep);
   bool asleep(std::uint32_t pool) const;
+  /// It slept, and its first worker is on the way: who comes now waits for its start as well as who rang.
+  void write_waking(std::uint32_t pool, bool waking);
+  bool waking(std::uint32_t pool) const;
 
   /// A worker's effective share of its even part, in percent (0 … 100), by its own word. A new life has the whole.
   static constexpr std::uint32_t kFullShare = 100;

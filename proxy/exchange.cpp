@@ -245,7 +245,9 @@ Task<bool> Exchange::stand_in_line(const balancer::Avoid& avoid) {
 /// Where a worker must be started first, its start is waited for.
 base::TimePoint Exchange::line_ends(base::TimePoint since) const {
   const base::Millis wait = pool_config_->queue.wait;
-  return since + (thread_.supervisor_board().asleep(pool_) ? std::max(wait, pool_config_->ready.timeout) : wait);
+  const board::SupervisorBoard& facts = thread_.supervisor_board();
+  const bool start = facts.asleep(pool_) || facts.waking(pool_);
+  return since + (start ? std::max(wait, pool_config_->ready.timeout) : wait);
 }
 
 /// Once at the moment of use, wherever the connection comes from: has its worker ended it meanwhile?

@@ -104,6 +104,7 @@ class Exchange {
   // exchange_try.cpp: one try on one worker.
   Task<Outcome> try_worker();
   Task<Outcome> connect();
+  Task<int> dial(const board::WorkerInfo& worker, base::TimePoint give_up);
   Task<Outcome> pump();
   Task<Outcome> tunnel();
   std::optional<Outcome> step_upload(Relay<true>& up, bool& moved);

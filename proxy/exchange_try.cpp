@@ -18,6 +18,7 @@ namespace {
 constexpr std::size_t kMaxResponseHead = std::size_t{64} * 1024;
 constexpr unsigned kMaxInterim = 32;
 constexpr std::uint64_t kUpgraded = 101;
+constexpr base::Millis kRedial{50};  ///< a server that accepts at all has made room by then
 constexpr std::string_view kHung = "the worker stopped answering and is being replaced";
 constexpr std::string_view kGone = "the worker is gone";
 constexpr std::string_view kStopped = "the worker is stopped";
@@ -67,39 +68,50 @@ Task<Outcome> Exchange::connect() {
     if (read) thread_.thread_tally().claims_after_close.add();
     co_return not_connected(502, kGone, board::RetryReason::connect);
   }
-  base::UniqueFd fd(::socket(info.endpoint.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) co_return rejected(503, "the proxy has no descriptor left for a connection to a worker", false);
-  if (info.endpoint.family() != AF_UNIX) {
-    const int on = 1;
-    ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  }
-  const int rc = ::connect(fd.get(), info.endpoint.addr(), info.endpoint.length);
-  int error = rc == 0 ? 0 : errno;
-  if (!permit_) permit_ = Permit::take(thread_.board().row(lease_.row), UINT32_MAX);
-  if (error == 0 || error == EINPROGRESS) {
-    connection_ = std::make_unique<WorkerConnection>(thread_.loop(), std::move(fd), lease_, std::move(permit_));
-  }
-  if (error == EINPROGRESS) {
-    Watch& watch = connection_->stream.watch();
-    Fiber& fiber = session_.fiber();
-    watch.fiber = &fiber;
-    thread_.loop().want(watch, kWantWrite);
-    watch.writable = false;
-    thread_.loop().set_deadline(fiber, thread_.loop().now() + pool_config_->timeouts.connect);
-    while (!watch.writable && !watch.broken && !fiber.timed_out && !(cut_ && must_leave(true))) co_await thread_.loop().wait(fiber);
-    watch.want = 0;
-    const bool late = std::exchange(fiber.timed_out, false) || (cut_ && !watch.writable);
-    error = late ? ETIMEDOUT : connection_->stream.connect_error();
-    if (error != 0) {
-      permit_ = std::move(connection_->permit);  // the place goes on with the lease
-      connection_.reset();
-    }
-  }
+  const auto give_up = thread_.loop().now() + pool_config_->timeouts.connect;
+  int error = EAGAIN;
+  while (error == EAGAIN) error = co_await dial(info, give_up);
   if (error == 0) co_return ended(Outcome::Kind::complete);
-  if (cut_ == ipc::Cut::hung || cut_ == ipc::Cut::stopped) co_return left_worker(true);
+  if (cut_) co_return left_worker(true);
+  if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
+    co_return rejected(503, "the proxy has no descriptor left for a connection to a worker", false);
+  }
   if (error == ETIMEDOUT) co_return not_connected(504, "the worker did not accept the connection in time", board::RetryReason::timeout);
   thread_.pass_over(lease_);
   co_return not_connected(502, "the worker refused the connection", board::RetryReason::connect);
+}
+
+/// One attempt; 0 or errno. EAGAIN: its queue of new connections is full, which passes: try again. The kernel would be silent for one second,
+/// then two, before its own next attempt, and many a server's queue holds five.
+Task<int> Exchange::dial(const board::WorkerInfo& worker, base::TimePoint give_up) {
+  Loop& loop = thread_.loop();
+  Fiber& fiber = session_.fiber();
+  base::UniqueFd fd(::socket(worker.endpoint.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) co_return errno;
+  if (worker.endpoint.family() != AF_UNIX) {
+    const int on = 1;
+    ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  const int begun = ::connect(fd.get(), worker.endpoint.addr(), worker.endpoint.length) == 0 ? 0 : errno;
+  if (!permit_) permit_ = Permit::take(thread_.board().row(lease_.row), UINT32_MAX);
+  if (begun != 0 && begun != EINPROGRESS && begun != EAGAIN) co_return begun;
+  connection_ = std::make_unique<WorkerConnection>(loop, std::move(fd), lease_, std::move(permit_));
+  if (begun == 0) co_return 0;
+
+  Watch& watch = connection_->stream.watch();
+  watch.fiber = &fiber;
+  if (begun == EINPROGRESS) loop.want(watch, kWantWrite);
+  watch.writable = false;
+  loop.set_deadline(fiber, std::min(give_up, loop.now() + kRedial));
+  while (!watch.writable && !watch.broken && !fiber.timed_out && !(cut_ && must_leave(true))) co_await loop.wait(fiber);
+  watch.want = 0;
+  const bool late = std::exchange(fiber.timed_out, false);
+  int error = late || (cut_ && !watch.writable) ? ETIMEDOUT : connection_->stream.connect_error();
+  if (error == 0) co_return 0;
+  if (late && loop.now() < give_up) error = EAGAIN;
+  permit_ = std::move(connection_->permit);  // the place goes on with the lease
+  connection_.reset();
+  co_return error;
 }
 
 Task<Outcome> Exchange::pump() {

@@ -144,14 +144,20 @@ void ProxyThread::accept_some(Accepting& accepting) {
     // The kernel wakes one thread for a client: who is woken takes it, and rests only then. When all are full, the end of a session
     // or the next tick looks again.
     const Share now = share(accepting.listener);
-    if (draining_ || now == Share::full) return leave_door(accepting);
+    if (draining_ || now == Share::full) {
+      accepting.left_clients = true;
+      return leave_door(accepting);
+    }
     if (now == Share::ahead && i > 0 && may_rest(accepting.listener)) return loop_->disarm(accepting.callback);
     sockaddr_storage address{};
     socklen_t length = sizeof address;
     base::UniqueFd fd(::accept4(accepting.callback.fd, reinterpret_cast<sockaddr*>(&address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd) {
       // Out of descriptors or memory: the connection stays in the kernel's queue until the next tick.
-      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) leave_door(accepting);
+      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        accepting.left_clients = true;
+        leave_door(accepting);
+      }
       return;
     }
     auto& count = shared_.board.client_connections(index_, accepting.listener);
@@ -163,6 +169,7 @@ void ProxyThread::accept_some(Accepting& accepting) {
 /// Ahead: by more than a quarter of the mean; then the others accept.
 void ProxyThread::open_door(Accepting& accepting) {
   if (draining_ || accepting.callback.armed) return;
+  accepting.left_clients = false;
   loop_->arm(accepting.callback, true);
   if (accepting.callback.armed) shared_.at_the_door[accepting.listener].fetch_add(1, std::memory_order_relaxed);
 }
@@ -171,6 +178,14 @@ void ProxyThread::leave_door(Accepting& accepting) {
   if (!accepting.callback.armed) return;
   loop_->disarm(accepting.callback);
   shared_.at_the_door[accepting.listener].fetch_sub(1, std::memory_order_relaxed);
+}
+
+/// Is it this thread's turn to accept again? Whoever left somebody at the door comes back for him, even if it is ahead: the kernel
+/// told nobody else of him.
+void ProxyThread::look_again(Accepting& accepting) {
+  if (accepting.callback.armed) return;
+  const Share now = share(accepting.listener);
+  if (now == Share::fair || (now == Share::ahead && accepting.left_clients)) open_door(accepting);
 }
 
 /// True: this thread is counted out already and must disarm.
@@ -201,9 +216,7 @@ void ProxyThread::tick() {
     ring_if_needed(pool);
     if (queue(pool).bounded()) sweep_parked(pool);
   }
-  for (Accepting& accepting : accepting_) {
-    if (!accepting.callback.armed && share(accepting.listener) == Share::fair) open_door(accepting);
-  }
+  for (Accepting& accepting : accepting_) look_again(accepting);
   for (Exchange* exchange : exchanges_) exchange->tick();
   complaints_.tell_left_out(now);
   if (draining_) end_overdue();
@@ -282,8 +295,7 @@ void ProxyThread::session_ended(ClientSession& session) {
   sessions_.pop_back();
   auto& count = shared_.board.client_connections(index_, session.listener_index());
   count.set(count.get() - 1);
-  Accepting& accepting = accepting_[session.listener_index()];
-  if (!accepting.callback.armed && share(accepting.listener) == Share::fair) open_door(accepting);
+  look_again(accepting_[session.listener_index()]);
 }
 
 void ProxyThread::exchange_began(Exchange& exchange) {

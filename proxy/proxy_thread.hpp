@@ -95,12 +95,14 @@ class ProxyThread {
   struct Accepting {
     Loop::Callback callback;
     std::uint32_t listener = 0;
+    bool left_clients = false;  ///< it went while somebody stood there, of whom no other thread knows
   };
 
   ProxyThread(Shared& shared, std::uint32_t index, std::unique_ptr<Loop> loop, int board_changed);
   void accept_some(Accepting& accepting);
   void open_door(Accepting& accepting);
   void leave_door(Accepting& accepting);
+  void look_again(Accepting& accepting);
   bool may_rest(std::uint32_t listener);
   enum class Share : std::uint8_t { fair, ahead, full };
   Share share(std::uint32_t listener) const;

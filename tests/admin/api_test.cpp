@@ -249,6 +249,7 @@ TEST_F(ReadingDoor, OnlyReads) {
   for (const char* path : {"/v1/events", "/v1/logs", "/v1/why?target=shop", "/v1/config"}) {
     EXPECT_THAT(get(path), StartsWith("HTTP/1.1 404 ")) << path;
     EXPECT_THAT(get(path, "Authorization: Bearer \r\n"), StartsWith("HTTP/1.1 404 ")) << path;
+    EXPECT_THAT(get("/v1/nothing"), Not(HasSubstr(std::string(path).substr(0, std::string(path).find('?')) + ","))) << "it is not there either";
   }
   for (const char* path : {"/v1/status", "/v1/version", "/v1/events/names"}) EXPECT_THAT(get(path), StartsWith("HTTP/1.1 200 ")) << path;
   EXPECT_THAT(ask("GET /v1/status HTTP/1.1\r\nHost: evil.example\r\n\r\n"), StartsWith("HTTP/1.1 403 "));

@@ -85,8 +85,27 @@ TEST_F(Commands, OneThatIsAboutToListenIsNotOverrun) {
   const base::UniqueFd lock(::open((path_ + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   ASSERT_EQ(::flock(lock.get(), LOCK_EX | LOCK_NB), 0);
   ASSERT_EQ(::write(lock.get(), "4711\n", 5), 5);
-  EXPECT_THAT(error_of(CommandSocket::open(path_, false)), HasSubstr("another drover (pid 4711) has taken " + path_));
+  EXPECT_THAT(error_of(CommandSocket::open(path_, false, base::Millis(50))), HasSubstr("another drover (pid 4711) has taken " + path_));
   EXPECT_FALSE(fs::exists(path_));
+}
+
+TEST_F(Commands, OneThatIsAboutToEndIsWaitedFor) {
+  fs::create_directory(folder_ + "/own");
+  base::UniqueFd lock(::open((path_ + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  ASSERT_EQ(::flock(lock.get(), LOCK_EX | LOCK_NB), 0);
+  std::string error = "not tried yet";
+  std::thread starting([&] { error = error_of(CommandSocket::open(path_, false, base::Millis(60'000))); });
+  lock.reset();
+  starting.join();
+  EXPECT_EQ(error, "");
+}
+
+TEST_F(Commands, AFileThatAStrangerNamedAsTheLockIsNotWrittenTo) {
+  fs::create_directory(folder_ + "/own");
+  std::ofstream(folder_ + "/precious") << "precious";
+  fs::create_hard_link(folder_ + "/precious", path_ + ".lock");
+  EXPECT_THAT(error_of(CommandSocket::open(path_, false)), HasSubstr("not a lock file of drover's"));
+  EXPECT_EQ(fs::file_size(folder_ + "/precious"), 8U);
 }
 
 TEST_F(Commands, AStaleSocketIsReplaced) {

@@ -101,8 +101,8 @@ class SupervisorCase : public testing::Test {
   }
 
   /// The test is the worker's client: what the fake worker is to do stands in the path.
-  void ask_worker(const std::string& path, std::uint32_t slot = 1) {
-    const std::string endpoint = worker(slot).endpoint;
+  void ask_worker(const std::string& path, std::uint32_t slot = 1) { ask_at(worker(slot).endpoint, path); }
+  void ask_at(const std::string& endpoint, const std::string& path) {
     ASSERT_NE(endpoint.find(':'), std::string::npos) << "no worker";
     const auto at = tcp_endpoint(static_cast<std::uint16_t>(std::stoul(endpoint.substr(endpoint.find(':') + 1))));
     const base::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));

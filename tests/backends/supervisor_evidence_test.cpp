@@ -3,6 +3,10 @@
 
 #include <gmock/gmock.h>
 
+#include <cstdio>
+#include <fstream>
+#include <thread>
+
 namespace drover::backends {
 namespace {
 
@@ -12,10 +16,12 @@ using testing::HasSubstr;
 
 class EvidenceTest : public fakes::SupervisorCase {
  protected:
-  config::Pool& only_pool(std::uint32_t workers = 1) {
+  config::Pool& only_pool(std::uint32_t workers = 1, const std::vector<std::string>& words = {}) {
     config_.pools.clear();
-    return add_pool("shop", workers, {});
+    return add_pool("shop", workers, words);
   }
+  /// As a container's freezer does: nothing of this process runs.
+  static void freeze(base::Millis time) { std::this_thread::sleep_for(time); }
   const Obituary* last_death() const {
     const auto deaths = supervisor_->obituaries().of("shop", 1);
     return deaths.empty() ? nullptr : deaths.front();
@@ -162,6 +168,20 @@ TEST_F(EvidenceTest, SleepingPool_IsStartedByTheDoorbell) {
   }));
 }
 
+TEST_F(EvidenceTest, SleepingPool_WakesWithAWorkerThatMayServe_WhereTheFirstIsDrained) {
+  ::setenv("FAKE_PROXY", "ring", 1);
+  config::Pool& pool = only_pool();
+  pool.workers_max = 2;
+  pool.idle_stop = 1s;
+  begin_ready();
+  ASSERT_TRUE(supervisor_->order({Order::Verb::drain, {"shop", 1}, 0, false}, nullptr));
+  EXPECT_TRUE(wait([&] {
+    const auto workers = supervisor_->status().pools.at(0).workers;
+    return workers.size() == 2 && workers[1].eligible;
+  }));
+  EXPECT_EQ(worker(1).intent, Intent::drained);
+}
+
 // What workers say of themselves.
 
 TEST_F(EvidenceTest, ReadyNotify_CountsOnlyItsOwnWord) {
@@ -195,6 +215,42 @@ TEST_F(EvidenceTest, WatchdogThatFallsSilent_IsReplaced_AReadyAloneIsNot) {
   EXPECT_TRUE(wait([&] { return worker().incarnation >= 2 && worker().eligible; }));
   EXPECT_EQ(events("workerSilent").size(), 1U);
   EXPECT_EQ(supervisor_->status().pools.at(0).replaced.at("silent"), 1U);
+}
+
+TEST_F(EvidenceTest, WatchdogThatFallsSilent_IsReplaced_AlsoWhenTheFirstSuccessorFails) {
+  const std::string file = "/tmp/drover-evidence-test-" + std::to_string(::getpid());
+  std::remove(file.c_str());
+  config::Pool& pool = only_pool(1, {"unless=" + file});
+  pool.health.interval = 200ms;
+  begin_ready();
+  std::ofstream(file) << "x";
+  ask_worker("/say/WATCHDOG=1");
+  const bool failed = happens("workerExit");
+  std::remove(file.c_str());
+  ASSERT_TRUE(failed);
+  EXPECT_TRUE(wait([&] { return worker().incarnation >= 3 && worker().eligible; }));
+  EXPECT_EQ(events("workerSilent").size(), 1U);
+}
+
+TEST_F(EvidenceTest, TimeInWhichTheSupervisorDidNotRun_IsNobodysSilence) {
+  only_pool().health.interval = 1s;
+  begin_ready();
+  ask_worker("/say/WATCHDOG=1");
+  ASSERT_TRUE(wait([&] { return worker().reported_by == "notify"; }));
+  freeze(2500ms);
+  EXPECT_FALSE(wait([&] { return !events("workerSilent").empty(); }, 800ms));
+  EXPECT_TRUE(happens("workerSilent"));
+}
+
+TEST_F(EvidenceTest, TimeInWhichTheSupervisorDidNotRun_IsNobodysStandstill) {
+  ::setenv("FAKE_PROXY", "inside", 1);
+  only_pool().hang.after = 2500ms;
+  begin_ready();
+  ASSERT_TRUE(wait([&] { return worker().in_flight > 0; }));
+  EXPECT_FALSE(wait([&] { return !events("workerHung").empty(); }, 1400ms));
+  freeze(2700ms);
+  EXPECT_FALSE(wait([&] { return !events("workerHung").empty(); }, 800ms));
+  EXPECT_TRUE(happens("workerHung"));
 }
 
 TEST_F(EvidenceTest, WatchdogTrigger_CountsAsAFailedProbe) {

@@ -126,6 +126,35 @@ TEST_F(OrderTest, RestartOfOneThatFails_KeepsTheOld) {
   EXPECT_EQ(worker(1).pid, pid);
 }
 
+TEST_F(OrderTest, RestartWhoseSuccessorDoesNotStayReady_KeepsTheOld_SaysWhy) {
+  config_.pools.clear();
+  config::Pool& pool = add_pool("shop", 1, {});
+  pool.rolling.soak = 60s;
+  pool.health.fall = 1;
+  begin_ready();
+  const pid_t pid = worker(1).pid;
+  Told told;
+  ASSERT_TRUE(order(Order::Verb::restart, "shop.1", told));
+  ASSERT_TRUE(happens("workerListening", 2));
+  ask_at(std::string(events("workerListening").back().data.at("endpoint").as_string()), "/say/WATCHDOG=trigger_STATUS=diskless");
+  ASSERT_TRUE(wait([&] { return told.done; }));
+  EXPECT_FALSE(told.ok);
+  EXPECT_THAT(told.lines.back(), HasSubstr("did not stay ready: down by its own report: diskless"));
+  EXPECT_EQ(worker(1).pid, pid);
+}
+
+TEST_F(OrderTest, WorkerThatARollStopsWhileItStarts_IsNoFailureOfItsOrder) {
+  begin_all_ready();
+  Told scaled;
+  Told rolled;
+  ASSERT_TRUE(order(Order::Verb::scale, "shop", scaled, 3));
+  ASSERT_TRUE(order(Order::Verb::restart, "shop", rolled));
+  ASSERT_TRUE(wait([&] { return scaled.done && rolled.done; }));
+  EXPECT_TRUE(scaled.ok) << scaled.lines.back();
+  EXPECT_TRUE(rolled.ok) << rolled.lines.back();
+  EXPECT_TRUE(eligible(3));
+}
+
 TEST_F(OrderTest, SecondRollAtOnce_IsRefused) {
   begin_all_ready();
   Told told;
@@ -172,6 +201,25 @@ TEST_F(OrderTest, Scale_UpAndDown) {
   EXPECT_FALSE(lives(fourth));
   EXPECT_EQ(events("scaled").size(), 2U);
   EXPECT_EQ(stop(), 0);
+}
+
+TEST_F(OrderTest, Scale_WhereAWorkerIsGivenUp_SaysSoAndEnds) {
+  config_.pools.clear();
+  config::Pool& pool = add_pool("shop", 1, {"unless=" + file_});
+  pool.restart.max = 1;
+  pool.restart.give_up = true;
+  add_pool("blog", 1, {});
+  begin_ready();
+  std::ofstream(file_) << "x";
+  ASSERT_EQ(::kill(worker(1).pid, SIGKILL), 0);
+  ASSERT_TRUE(wait([&] { return worker(1).lifecycle == Lifecycle::failed; }));
+  std::remove(file_.c_str());
+  const Told told = carry_out(Order::Verb::scale, "shop", 2);
+  EXPECT_FALSE(told.ok);
+  ASSERT_FALSE(told.lines.empty());
+  EXPECT_THAT(told.lines.back(), HasSubstr("drover restart shop.1"));
+  EXPECT_TRUE(wait([&] { return eligible(2); }));
+  EXPECT_TRUE(carry_out(Order::Verb::restart, "shop.1").ok);
 }
 
 TEST_F(OrderTest, Scale_BeyondItsBounds_IsRefusedWithTheBounds) {
@@ -230,6 +278,8 @@ TEST_F(OrderTest, TooManyAtATime_AreRefused) {
   const auto last = order(Order::Verb::resume, "shop", told.back());
   ASSERT_FALSE(last);
   EXPECT_EQ(last.error().code, EBUSY);
+  Told stopped;
+  EXPECT_TRUE(order(Order::Verb::stop, "", stopped)) << "a stop always finds room";
   EXPECT_EQ(stop(), 0);
 }
 

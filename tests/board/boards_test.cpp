@@ -137,6 +137,12 @@ TEST(SupervisorBoard, RowsUsedAndSleepComeOutAsWritten) {
   board->write_asleep(0, true);
   EXPECT_TRUE(theirs->asleep(0));
   EXPECT_FALSE(theirs->asleep(1));
+  EXPECT_FALSE(theirs->waking(0));
+  board->write_waking(0, true);
+  EXPECT_TRUE(theirs->waking(0));
+  EXPECT_FALSE(theirs->waking(1));
+  board->write_waking(0, false);
+  EXPECT_FALSE(theirs->waking(0));
   board->write_asleep(0, false);
   EXPECT_FALSE(theirs->asleep(0));
 }

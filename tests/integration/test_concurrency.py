@@ -138,6 +138,23 @@ class Door(DroverCase):
         self.assertEqual(crowd(16, client), [[200] * 500] * 16)
         self.assertLess(time.monotonic() - began, 15, "each waited for a tick, again and again")
 
+    def test_FullAcceptQueueOfAWorker_IsTriedAgainSoon(self):
+        """Many a server's queue holds five. The kernel answers a full one with silence and would try again after one second, then two more."""
+        slow = ("import os, socket, time\n"
+                "door = socket.create_server(('127.0.0.1', int(os.environ['PORT'])), backlog=2)\n"
+                "while True:\n"
+                "    client = door.accept()[0]\n"
+                "    time.sleep(0.02)\n"
+                "    if client.recv(65536):\n"
+                "        client.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n')\n"
+                "    client.close()\n")
+        cluster = self.cluster()
+        cluster.configure({"shop": {"command": ["python3", "-c", slow], "workers": 1, "retry": {"attempts": 1}, "timeouts": {"connect": "10s"}}})
+        cluster.start()
+        began = time.monotonic()
+        self.assertEqual(crowd(40, lambda _: cluster.fetch().status), [200] * 40)
+        self.assertLess(time.monotonic() - began, 8, "the work of one second, and many silences of the kernel")
+
 
 if __name__ == "__main__":
     main()

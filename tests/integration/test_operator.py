@@ -1,10 +1,12 @@
 """The operator's tools: each verb on the real binary, the API's two doors, and everything an operator can do wrong."""
 
+import contextlib
 import http.client
 import json
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import socket
@@ -154,6 +156,13 @@ class Looking(OperatorCase):
         for name in ("workerExit", "rollFailed", "killerFound"):
             self.assertIn(name, table)
 
+    def test_AnAnswerThatADiskDidNotTake_Is1(self):
+        for verb in (["status"], ["events"], ["config", "--effective"], ["ps", "--json"]):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run(self.command(self.shared, *verb), stdout=full, stderr=subprocess.PIPE, timeout=30, check=False)
+            self.assertEqual(done.returncode, 1, verb)
+            self.assertIn(b"standard output", done.stderr)
+
     def test_Top_OnceAndPiped(self):
         out = self.fine(self.shared, "top", "--once", "--interval", "200ms")
         self.assertIn("shop.1", out)
@@ -184,6 +193,60 @@ class Looking(OperatorCase):
         _, code = os.waitpid(pid, 0)
         self.assertEqual(os.waitstatus_to_exitcode(code), 0)
         self.assertTrue(seen.rstrip().endswith(b"\x1b[?25h\x1b[?1049l"), seen[-100:])
+
+    def test_Top_EndsAtCtrlCAlsoWhenDroverDoesNotAnswer(self):
+        cluster = self.cluster().configure({"shop": {**DEMO, "workers": 1}}).start()
+        pid, master = pty.fork()
+        if pid == 0:
+            os.execv(DROVER, self.command(cluster, "top", "--interval", "100ms"))
+        self.addCleanup(os.close, master)
+        seen = b""
+        while b"\x1b[H" not in seen:
+            seen += os.read(master, 65536)
+        supervisor = cluster.supervisor_pid()
+        os.kill(supervisor, signal.SIGSTOP)
+        self.addCleanup(os.kill, supervisor, signal.SIGCONT)
+        while select.select([master], [], [], 1)[0]:  # until it waits for an answer
+            seen += os.read(master, 65536)
+        os.write(master, b"\x03")
+        wait_until(lambda: os.waitpid(pid, os.WNOHANG)[0] == pid, 10, "top ends")
+        self.assertTrue(os.read(master, 65536).endswith(b"\x1b[?25h\x1b[?1049l"))
+
+    def test_Targets_AreNothingThatAShellWouldExpand(self):
+        cluster = self.cluster()
+        names = ["shop", "$(touch gone)", "`id`", "a b"]
+        path = self.stranger(cluster, [{"name": name, "workers": [{"name": name + ".1"}]} for name in names])
+        done = subprocess.run([DROVER, "targets", "--socket", path], stdout=subprocess.PIPE, check=True, timeout=20)
+        self.assertEqual(done.stdout.split(), [b"shop", b"shop.1"])
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to become somebody else")
+    def test_WhatAnotherUserListensOn_IsNotAsked(self):
+        cluster = self.cluster()
+        binary = shutil.copy(DROVER, cluster.path("drover-for-all"))
+        os.chmod(binary, 0o755)
+        path = self.stranger(cluster, [])
+        os.chmod(path, 0o777)
+        done = subprocess.run([binary, "status", "--socket", path], user="nobody", cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              check=False, timeout=20)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"belongs to another user", done.stdout)
+
+    def stranger(self, cluster, pools):
+        """Somebody who answers one question as drover would."""
+        path = cluster.path("stranger.sock")
+        body = json.dumps({"pools": pools}).encode()
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(path)
+        server.listen()
+
+        def answer():
+            client, _ = server.accept()
+            with client, contextlib.suppress(OSError):  # who does not trust it leaves without asking
+                client.recv(65536)
+                client.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        threading.Thread(target=answer, daemon=True).start()
+        self.addCleanup(server.close)
+        return path
 
     def test_Version_AndTargets(self):
         done = subprocess.run([DROVER, "version", "--json"], stdout=subprocess.PIPE, check=True)
@@ -499,6 +562,21 @@ class Doors(OperatorCase):
             for _ in range(3):
                 self.fine(cluster, "restart", "shop")
             self.assertEqual(cluster.fetch().status, 200)
+
+
+class Descriptors(OperatorCase):
+    def test_ClosedStandardDescriptors_GoToNothingElse(self):
+        cluster = self.cluster().configure({"shop": {**DEMO, "workers": 1}})
+        name, value = cluster.marker.split("=")
+        cluster.process = subprocess.Popen(["sh", "-c", f"exec {DROVER} run {cluster.config_path} <&- >&- 2>&-"], cwd=cluster.folder,
+                                           env={**os.environ, name: value}, start_new_session=True)
+        wait_until(lambda: self.drover(cluster, "status")[0] == 0, 15, "it answers")
+        status = cluster.ask("status")
+        for pid in (status["pid"], status["supervisor"]):
+            self.assertEqual([os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)], ["/dev/null"] * 3)
+        done = subprocess.run(["sh", "-c", " ".join(self.command(cluster, "status")) + " >&-"], stderr=subprocess.PIPE, timeout=20, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.fine(cluster, "stop")
 
 
 class StatusTable(OperatorCase):

@@ -179,6 +179,15 @@ class Demand(TroubleCase):
         wait_until(lambda: sum(worker["eligible"] for worker in cluster.workers()) == 2, 20, "all are back")
         self.assertIn("demand", {event["why"] for event in cluster.events("scaled")})
 
+    def test_IdlePool_WhoComesWhileItWakesWaitsForTheStartAsTheFirstDoes(self):
+        cluster = self.trouble(workers=1, idle_stop="1s", env={"TROUBLE_START": "3"}, queue={"max": 10, "wait": "500ms"})
+        asleep = lambda: cluster.status()["pools"][0]["asleep"]
+        wait_until(lambda: asleep() and not cluster.pids(), 20, "no worker is left")
+        first = self.background(cluster, "GET", "/")
+        wait_until(lambda: not asleep(), 10, "it wakes")
+        later = self.background(cluster, "GET", "/")
+        self.assertEqual([first.result().status, later.result().status], [200, 200])
+
 
 if __name__ == "__main__":
     main()

@@ -46,6 +46,21 @@ TEST(Cut, Gone_AGetIsServedElsewhereWithoutBudget) {
   EXPECT_EQ(world.flights(0).size(), 1U) << "the obituary finds it";
 }
 
+TEST(Cut, Gone_WhileItsConnectionIsStillBeingMadeItIs502) {
+  World world([](config::Pool& pool) { pool.retry.attempts = 1; });
+  Port& worker = world.come();
+  ASSERT_EQ(::listen(worker.fd.get(), 0), 0);
+  const Peer first = worker.connect();  // the queue is full: the next one's handshake waits
+  Peer client = world.ask(kGet);
+  ASSERT_TRUE(eventually([&] { return world.flights(0).size() == 1; }));
+  EXPECT_FALSE(client.anything_within(100));
+  world.cut(0, ipc::Cut::gone);
+  const std::string answer = client.read_message();
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 502 ")) << answer;
+  EXPECT_NE(answer.find("the worker is gone"), std::string::npos) << answer;
+  client.close();
+}
+
 TEST(Cut, Hung_WithoutAnAnswerYetItIs504AndNotTriedAgain) {
   for (const std::string_view request : {kGet, kPost}) {
     Two world(request);

@@ -209,6 +209,43 @@ TEST(Exchange, WhoWaitedWhenThePoolFellAsleepWaitsForItsStartToo) {
   client.close();
 }
 
+TEST(Exchange, WhoComesWhileASleeperStartsWaitsForItsStartToo) {
+  World world([](config::Pool& pool) {
+    pool.queue.wait = base::Millis(20);
+    pool.ready.timeout = base::Millis(30'000);
+  });
+  world.supervisor.write_expected(0, 1);
+  world.supervisor.write_waking(0, true);
+  Peer client = world.ask(kGet);
+  EXPECT_FALSE(client.anything_within(300)) << "it came a little later than the one that rang, and gets no less";
+  Port& worker = world.come();
+  Peer server = worker.accept();
+  server.read_head();
+  server.send(kOk);
+  EXPECT_TRUE(client.read_message().ends_with("ok"));
+  client.close();
+}
+
+TEST(Accepting, AThreadThatLeftAClientForWantOfRoomComesBackForItEvenWhenAhead) {
+  World world({}, 2, [](config::Listener& listener) { listener.limits.connections = 12; });
+  world.board.client_connections(1, 0).set(2);
+  Port& worker = world.come();
+  std::vector<Peer> crowd;
+  for (std::uint64_t open = 1; open <= 10; ++open) {
+    crowd.push_back(world.listener.connect());
+    ASSERT_TRUE(eventually([&] { return world.board.client_connections(0, 0).get() == open; }));
+  }
+  Peer client = world.ask(kGet);
+  EXPECT_FALSE(worker.anybody_within(600)) << "the listener is full";
+  world.board.client_connections(1, 0).set(1);
+  Peer server = worker.accept();
+  server.read_head();
+  server.send(kOk);
+  EXPECT_TRUE(client.read_message().ends_with("ok"));
+  client.close();
+  crowd.clear();
+}
+
 TEST(Exchange, AWorkerIsNotBlamedForItsClients) {
   World world;
   Port& worker = world.come();

@@ -124,12 +124,16 @@ struct Port {
 /// One pool, "shop", whose workers are Ports of the test; one listener.
 class World {
  public:
-  explicit World(const std::function<void(config::Pool&)>& change = {}) {
+  /// `threads`: so many as the board has room for; only the first of them runs, the test plays the others.
+  explicit World(const std::function<void(config::Pool&)>& change = {}, std::uint32_t threads = 1,
+                 const std::function<void(config::Listener&)>& listen = {})
+      : shape(board::make_shape(std::array<std::uint32_t, 1>{2}, threads, 1)) {
     config.pools.resize(1);
     config.pools[0].name = "shop";
     config.pools[0].retry.budget = 0;
     if (change) change(config.pools[0]);
     config.listeners.resize(1);
+    if (listen) listen(config.listeners[0]);
     std::array<int, 2> ends{};
     EXPECT_EQ(::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK), 0);
     complaints.reset(ends[0]);
@@ -197,7 +201,7 @@ class World {
   }
 
   config::Config config;
-  board::Shape shape = board::make_shape(std::array<std::uint32_t, 1>{2}, 1, 1);
+  board::Shape shape;
   board::SupervisorBoard supervisor = std::move(*board::SupervisorBoard::create(shape));
   board::ProxyBoard board = std::move(*board::ProxyBoard::create(shape));
   Port listener{SOCK_NONBLOCK};
