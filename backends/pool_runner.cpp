@@ -4,6 +4,7 @@
 #include "base/log.hpp"
 
 #include <algorithm>
+#include <csignal>
 
 namespace drover::backends {
 
@@ -126,7 +127,11 @@ void PoolRunner::carry_out(std::uint32_t slot, const Effect& effect) {
       break;
     case EffectType::probe: probe(slot, effect.incarnation); break;
     case EffectType::signal_main: services_.host.signal(key_of(slot, effect.incarnation), effect.signal); break;
-    case EffectType::signal_tree: services_.host.signal_tree(key_of(slot, effect.incarnation), effect.signal); break;
+    case EffectType::signal_tree:
+      // The group first: whoever forks meanwhile is in it. Whether there is one, the signals follow.
+      if (effect.signal == SIGKILL) services_.cgroups.kill(pool_.name, slot, effect.incarnation);
+      services_.host.signal_tree(key_of(slot, effect.incarnation), effect.signal);
+      break;
     case EffectType::release: release(slot, effect.incarnation); break;
     case EffectType::tell: announce(slot, effect.incarnation, effect.notice); break;
   }
