@@ -1,4 +1,5 @@
 // A worker's end: its gate first, then why it died, what was inside it, and what follows.
+#include "backends/exit_words.hpp"
 #include "backends/histogram.hpp"
 #include "backends/oom.hpp"
 #include "backends/pool_runner.hpp"
@@ -17,16 +18,11 @@ namespace {
 constexpr base::Millis kBrokenShortlyBefore{2000};  // a proxy often learns of a death before the supervisor does
 constexpr std::size_t kLoggedRequests = 3;
 
-std::string signal_name(int number) {
-  const char* name = ::sigabbrev_np(number);
-  return name != nullptr ? name : std::to_string(number);
-}
-
 double seconds(base::Clock::duration time) { return std::chrono::duration<double>(time).count(); }
 
 std::string in_words(ExitStatus status, bool out_of_memory) {
-  if (!status.signaled) return "status " + std::to_string(status.value);
-  return "signal " + signal_name(status.value) + (status.core_dumped ? " (core dumped)" : "") + (out_of_memory ? " (out of memory)" : "");
+  if (!status.signaled) return in_words(status);
+  return in_words(status) + (status.core_dumped ? " (core dumped)" : "") + (out_of_memory ? " (out of memory)" : "");
 }
 
 std::string exit_text(ExitStatus status) { return status.signaled ? in_words(status, false) : "code " + std::to_string(status.value); }

@@ -1,5 +1,6 @@
 #include "backends/proxy_keeper.hpp"
 
+#include "backends/exit_words.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
 
@@ -16,12 +17,6 @@ constexpr const char* kSubject = "proxy";
 constexpr int kControlInChild = 3;
 constexpr int kMessagesPerTurn = 16;
 constexpr base::Millis kOwnPause{1500};  // checks come each second: a longer gap is time in which the supervisor did not run
-
-std::string in_words(ExitStatus status) {
-  if (!status.signaled) return "status " + std::to_string(status.value);
-  const char* name = ::sigabbrev_np(status.value);
-  return std::string("signal ") + (name != nullptr ? name : std::to_string(status.value).c_str());
-}
 
 }  // namespace
 

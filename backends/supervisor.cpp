@@ -1,5 +1,6 @@
 #include "backends/supervisor.hpp"
 
+#include "backends/exit_words.hpp"
 #include "backends/histogram.hpp"
 #include "backends/init.hpp"
 #include "backends/oom.hpp"
@@ -55,7 +56,7 @@ Supervisor::Supervisor(boost::asio::io_context& io, config::Config config, Super
       options_(options),
       hooks_(std::move(hooks)),
       started_(base::Clock::now()),
-      start_time_(std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count()),
+      start_time_(unix_now()),
       signals_(io.get_executor()),
       init_(io.get_executor()),
       host_(io, {[this](const ChildKey& key, ExitStatus status) { child_exited(key, status); },
@@ -215,10 +216,9 @@ void Supervisor::child_dying(const ChildKey& key, base::TimePoint learnt) {
 
 void Supervisor::child_exited(const ChildKey& key, ExitStatus status) {
   if (key.id.pool == ChildKey::kProxy) {
-    const char* name = status.signaled ? ::sigabbrev_np(status.value) : nullptr;
     boost::json::object data;
     if (status.signaled) {
-      data["signal"] = name != nullptr ? name : std::to_string(status.value).c_str();
+      data["signal"] = signal_name(status.value);
     } else {
       data["code"] = status.value;
     }
