@@ -2,6 +2,7 @@
 
 #include "admin/api_input.hpp"
 #include "admin/json_text.hpp"
+#include "admin/message_api.hpp"
 #include "admin/status_json.hpp"
 #include "admin/streams.hpp"
 #include "admin/token.hpp"
@@ -19,10 +20,6 @@ namespace {
 
 namespace json = boost::json;
 using backends::Order;
-
-Answer json_answer(const json::value& value, unsigned status = 200) {
-  return {.status = status, .type = "application/json", .body = json_text(value) + "\n"};
-}
 
 Answer refused(const Bad& bad) { return refusal(bad.status, bad.message); }
 
@@ -144,6 +141,7 @@ struct Row {
   bool streams;
   std::string_view parameters;  ///< of the query, comma-separated
   Reply (*answer)(const Query&, const Question&, const ClusterDoor&);
+  std::size_t body = kMaxBody;
 
   bool post() const { return guard == Guard::change; }
 };
@@ -161,6 +159,15 @@ constexpr std::array kRows{
     Row{"/v1/resume", Guard::change, true, "wait", on_target<Order::Verb::resume>},
     Row{"/v1/scale", Guard::change, true, "wait", scale},
     Row{"/v1/stop", Guard::change, true, "wait", stop},
+    Row{"/v1/send", Guard::change, false, "", send_message, kMaxMessageBody},
+    Row{"/v1/request", Guard::change, true, "", request_workers, kMaxMessageBody},
+    Row{"/v1/state", Guard::secret, false, "pool,key", state_get},
+    Row{"/v1/state/list", Guard::secret, false, "pool,prefix,after", state_list},
+    Row{"/v1/state/watch", Guard::secret, true, "pool,key", state_watch},
+    Row{"/v1/state/set", Guard::change, false, "", state_set, kMaxMessageBody},
+    Row{"/v1/state/delete", Guard::change, false, "", state_delete},
+    Row{"/v1/state/incr", Guard::change, false, "", state_incr},
+    Row{"/v1/state/cas", Guard::change, false, "", state_cas, kMaxMessageBody},
 };
 
 std::string_view path_of(const Question& question) { return question.target.substr(0, question.target.find('?')); }
@@ -217,6 +224,10 @@ std::optional<Answer> refuse_api(const Question& question, std::string_view path
 
 }  // namespace
 
+Answer json_answer(const json::value& value, unsigned status) {
+  return {.status = status, .type = "application/json", .body = json_text(value) + "\n"};
+}
+
 Answer refusal(unsigned status, std::string_view message) { return json_answer(json::object{{"error", message}}, status); }
 
 std::optional<Answer> refuse(const Question& question, const Rights& rights) {
@@ -235,6 +246,11 @@ std::optional<Answer> refuse(const Question& question, const Rights& rights) {
 bool streams(const Question& question) {
   const Row* row = find_row(path_of(question));
   return row != nullptr && row->streams;
+}
+
+std::size_t body_limit(const Question& question) {
+  const Row* row = find_row(path_of(question));
+  return row == nullptr ? kMaxBody : row->body;
 }
 
 Reply answer(const Question& question, const ClusterDoor& door) {

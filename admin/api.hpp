@@ -35,14 +35,18 @@ struct Question {
 using Reply = std::variant<Answer, std::unique_ptr<LineSource>>;
 
 inline constexpr std::size_t kMaxBody = 64 * 1024;
+inline constexpr std::size_t kMaxMessageBody = 1024 * 1024;  ///< of the paths that carry messages and values: a channel's longest line
 
 /// What the head alone makes clear: 401, 403, 404, 405. None: the body may be read, and answer() be asked.
 std::optional<Answer> refuse(const Question& question, const Rights& rights);
 /// Does it hold the connection, so that it counts among the streams?
 bool streams(const Question& question);
+/// What its body may have, at most.
+std::size_t body_limit(const Question& question);
 /// Of a question that was not refused.
 Reply answer(const Question& question, const ClusterDoor& door);
 
+Answer json_answer(const boost::json::value& value, unsigned status = 200);
 /// An error as the API words it.
 Answer refusal(unsigned status, std::string_view message);
 

@@ -1,13 +1,16 @@
 #include "admin/api_input.hpp"
 
+#include "backends/messages.hpp"
 #include "base/text.hpp"
+#include "config/values.hpp"
 
-#include <boost/json/parse.hpp>
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <optional>
 #include <vector>
 
 namespace drover::admin {
@@ -65,6 +68,9 @@ base::Result<Query, Bad> read_query(std::string_view target, std::string_view kn
     if (name == "after") query.after = each.value;
     if (name == "target") query.target = each.value;
     if (name == "lines") query.lines = each.value;
+    if (name == "pool") query.pool = each.value;
+    if (name == "key") query.key = each.value;
+    if (name == "prefix") query.prefix = each.value;
     if (name != "follow" && name != "wait") continue;
     const auto flag = read_flag(each.value, name);
     if (!flag) return flag.error();
@@ -73,14 +79,11 @@ base::Result<Query, Bad> read_query(std::string_view target, std::string_view kn
   return query;
 }
 
-base::Result<json::object, Bad> read_body(std::string_view body, std::span<const std::string_view> known) {
+base::Result<json::object, Bad> read_body(std::string_view body, std::span<const std::string_view> known, std::size_t depth) {
   if (body.empty()) return json::object();
-  json::parse_options options;
-  options.max_depth = kMaxDepth;
-  boost::system::error_code error;
-  const json::value value = json::parse({body.data(), body.size()}, error, {}, options);
-  if (error) return Bad{400, "the body is not JSON (" + error.message() + "); send an object, {} for nothing"};
-  const json::object* object = value.if_object();
+  const auto value = backends::read_data(body, depth);
+  if (!value) return Bad{value.error().code == E2BIG ? 413U : 400U, "the body: " + value.error().message + "; send an object, {} for nothing"};
+  const json::object* object = value->if_object();
   if (object == nullptr) return Bad{400, "the body is JSON but not an object; send {} for nothing"};
   for (const auto& each : *object) {
     const std::string_view name(each.key().data(), each.key().size());
@@ -121,6 +124,19 @@ base::Result<bool, Bad> flag_member(const json::object& body, std::string_view n
   return *flag;
 }
 
+base::Result<base::Millis, Bad> time_member(const json::object& body, std::string_view name, base::Millis otherwise, base::Millis most) {
+  const json::value* value = body.if_contains({name.data(), name.size()});
+  if (value == nullptr) return otherwise;
+  std::optional<base::Millis> time;
+  if (const auto* text = value->if_string()) {
+    if (const auto read = config::read_duration({text->data(), text->size()})) time = *read;
+  } else if (const auto* number = value->if_int64(); number != nullptr && *number <= most.count()) {
+    time = base::Millis(*number);
+  }
+  if (time && *time > base::Millis(0) && *time <= most) return *time;
+  return Bad{400, "\"" + std::string(name) + "\" is no time of at most " + base::to_text(most) + "; write \"5s\", or 5000 for milliseconds"};
+}
+
 base::Result<std::uint64_t, Bad> read_number(std::string_view text, std::string_view name, std::uint64_t most) {
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -147,6 +163,13 @@ base::Result<backends::Target, Bad> find_target(std::string_view text, const bac
   const std::string_view near = base::nearest(target->pool, names);
   return Bad{404, "no pool " + shown(target->pool) + (near.empty() ? "" : "; did you mean \"" + std::string(near) + "\"?") +
                       (near.empty() ? "; known: " : " known: ") + known_targets(status)};
+}
+
+base::Result<std::string, Bad> find_pool(std::string_view text, const backends::ClusterStatus& status) {
+  auto target = find_target(text, status);
+  if (!target) return target.error();
+  if (target->slot) return Bad{400, "state belongs to a pool (\"" + target->pool + "\"), not to one worker"};
+  return {boost::system::in_place_value, std::move(target->pool)};
 }
 
 }  // namespace drover::admin

@@ -24,13 +24,17 @@ struct Bad {
   std::string message;
 };
 
-inline constexpr std::size_t kMaxDepth = 8;  ///< of a body's JSON
+inline constexpr std::size_t kMaxDepth = 8;          ///< of a body's JSON
+inline constexpr std::size_t kMaxMessageDepth = 32;  ///< of one that carries a message or a value: as deep as a channel's lines
 inline constexpr std::uint32_t kMaxCount = 1'000'000;
 
 struct Query {
   std::string after;
   std::string target;
   std::string lines;
+  std::string pool;
+  std::string key;
+  std::string prefix;
   bool follow = false;
   bool wait = true;
 };
@@ -39,7 +43,7 @@ struct Query {
 base::Result<Query, Bad> read_query(std::string_view target, std::string_view known);
 
 /// "" is {}. A member that is not known is an error, so that a slip of the pen changes nothing.
-base::Result<boost::json::object, Bad> read_body(std::string_view body, std::span<const std::string_view> known);
+base::Result<boost::json::object, Bad> read_body(std::string_view body, std::span<const std::string_view> known, std::size_t depth = kMaxDepth);
 base::Result<std::string, Bad> text_member(const boost::json::object& body, std::string_view name);
 base::Result<std::uint32_t, Bad> count_member(const boost::json::object& body, std::string_view name);
 /// Not given: false.
@@ -47,7 +51,12 @@ base::Result<bool, Bad> flag_member(const boost::json::object& body, std::string
 
 base::Result<std::uint64_t, Bad> read_number(std::string_view text, std::string_view name, std::uint64_t most);
 
+/// "5s", or milliseconds as a number; more than nothing and at most `most`. Not given: `otherwise`.
+base::Result<base::Millis, Bad> time_member(const boost::json::object& body, std::string_view name, base::Millis otherwise, base::Millis most);
+
 /// A pool or worker that there is; else 404, naming those that there are.
 base::Result<backends::Target, Bad> find_target(std::string_view text, const backends::ClusterStatus& status);
+/// The same, but no single worker.
+base::Result<std::string, Bad> find_pool(std::string_view text, const backends::ClusterStatus& status);
 
 }  // namespace drover::admin

@@ -31,6 +31,14 @@ void append_double(std::string& out, double value) {
   if (text.find('.') == std::string_view::npos) out += ".0";
 }
 
+void append_exact_double(std::string& out, double value) {
+  std::array<char, 32> digits{};
+  const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), std::isfinite(value) ? value : 0);
+  const std::string_view text(digits.data(), static_cast<std::size_t>(end - digits.data()));
+  out += text;
+  if (text.find_first_of(".e") == std::string_view::npos) out += ".0";
+}
+
 template <class Each>
 void append_list(std::string& out, char open, char close, const auto& items, Each each) {
   out += open;
@@ -41,6 +49,30 @@ void append_list(std::string& out, char open, char close, const auto& items, Eac
     each(item);
   }
   out += close;
+}
+
+void append_value(std::string& out, const json::value& value, void (*append_number)(std::string&, double)) {
+  if (const auto* text = value.if_string()) {
+    append_json_string(out, *text);
+  } else if (const auto* number = value.if_double()) {
+    append_number(out, *number);
+  } else if (const auto* whole = value.if_int64()) {
+    out += std::to_string(*whole);
+  } else if (const auto* natural = value.if_uint64()) {
+    out += std::to_string(*natural);
+  } else if (const auto* truth = value.if_bool()) {
+    out += *truth ? "true" : "false";
+  } else if (const auto* array = value.if_array()) {
+    append_list(out, '[', ']', *array, [&](const json::value& each) { append_value(out, each, append_number); });
+  } else if (const auto* object = value.if_object()) {
+    append_list(out, '{', '}', *object, [&](const json::key_value_pair& each) {
+      append_json_string(out, each.key());
+      out += ':';
+      append_value(out, each.value(), append_number);
+    });
+  } else {
+    out += "null";
+  }
 }
 
 }  // namespace
@@ -72,34 +104,37 @@ void append_json_string(std::string& out, std::string_view text) {
   out += '"';
 }
 
-void append_json(std::string& out, const json::value& value) {
-  if (const auto* text = value.if_string()) {
-    append_json_string(out, *text);
-  } else if (const auto* number = value.if_double()) {
-    append_double(out, *number);
-  } else if (const auto* whole = value.if_int64()) {
-    out += std::to_string(*whole);
-  } else if (const auto* natural = value.if_uint64()) {
-    out += std::to_string(*natural);
-  } else if (const auto* truth = value.if_bool()) {
-    out += *truth ? "true" : "false";
-  } else if (const auto* array = value.if_array()) {
-    append_list(out, '[', ']', *array, [&out](const json::value& each) { append_json(out, each); });
-  } else if (const auto* object = value.if_object()) {
-    append_list(out, '{', '}', *object, [&out](const json::key_value_pair& each) {
-      append_json_string(out, each.key());
-      out += ':';
-      append_json(out, each.value());
-    });
-  } else {
-    out += "null";
-  }
-}
+void append_json(std::string& out, const json::value& value) { append_value(out, value, append_double); }
+
+void append_exact_json(std::string& out, const json::value& value) { append_value(out, value, append_exact_double); }
 
 std::string json_text(const json::value& value) {
   std::string out;
   append_json(out, value);
   return out;
+}
+
+std::string exact_json_text(const json::value& value) {
+  std::string out;
+  append_exact_json(out, value);
+  return out;
+}
+
+void append_json_as_it_is(std::string& out, std::string_view text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const unsigned second = byte == 0xC2 && i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0xFFU;
+    if (byte < 0x20) {
+      out += ' ';  // valid JSON has them between its words only
+    } else if (byte == 0x7F) {
+      out += "\\u007f";
+    } else if (second < 0xA0) {
+      out += fmt::format("\\u{:04x}", second);
+      ++i;
+    } else {
+      out += text[i];
+    }
+  }
 }
 
 }  // namespace drover::admin

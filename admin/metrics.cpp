@@ -126,6 +126,7 @@ void add_worker(Families& families, const std::string& pool, const backends::Wor
   for (const auto& [reason, count] : worker.exits) families.add(Metric::worker_exits, with("reason", reason), static_cast<double>(count));
   families.add(Metric::worker_replacing, labels, worker.replacing.empty() ? 0 : 1);
   families.add(Metric::worker_leaving, labels, worker.leaving);
+  for (const auto& [name, value] : worker.metrics) families.add(Metric::worker_reported, with("name", name), value);
   if (worker.pid == 0) return;
   families.add(Metric::worker_paused, labels, worker.paused ? 1 : 0);
   families.add(Metric::worker_suspect, labels, worker.suspect ? 1 : 0);
@@ -156,12 +157,26 @@ void add_supervision(Families& families, const backends::PoolStatus& pool) {
   families.add(Metric::killers_blocked, labels, static_cast<double>(pool.blocked.size()));
 }
 
+void add_channels(Families& families, const backends::PoolStatus& pool) {
+  const auto add = [&](Metric metric, const char* label, const std::string& value, std::uint64_t count) {
+    families.add(metric, {{"pool", pool.name}, {label, value}}, static_cast<double>(count));
+  };
+  add(Metric::channel_messages, "direction", "in", pool.messages_in);
+  add(Metric::channel_messages, "direction", "out", pool.messages_out);
+  for (const auto& [fault, count] : pool.channel_faults) add(Metric::channel_faults, "fault", fault, count);
+  for (const auto& [why, count] : pool.channel_closed) add(Metric::channel_closed, "why", why, count);
+  for (const auto& [reason, count] : pool.undeliverable) add(Metric::messages_undeliverable, "reason", reason, count);
+  families.add(Metric::state_keys, {{"pool", pool.name}}, static_cast<double>(pool.state_keys));
+  families.add(Metric::state_bytes, {{"pool", pool.name}}, static_cast<double>(pool.state_bytes));
+}
+
 void add_pool(Families& families, const backends::PoolStatus& pool) {
   families.add(Metric::in_flight, {{"pool", pool.name}}, pool.in_flight);
   families.add(Metric::queue_length, {{"pool", pool.name}}, pool.queue_length);
   families.add(Metric::worker_start_duration, {{"pool", pool.name}}, pool.start_duration);
   families.add(Metric::pool_workers_desired, {{"pool", pool.name}}, pool.desired);
   add_supervision(families, pool);
+  add_channels(families, pool);
   for (const Lifecycle state : kLifecycles) {
     const auto count = std::count_if(pool.workers.begin(), pool.workers.end(), [state](const auto& worker) { return worker.lifecycle == state; });
     families.add(Metric::pool_workers, {{"pool", pool.name}, {"state", backends::to_text(state)}}, static_cast<double>(count));

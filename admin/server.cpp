@@ -2,6 +2,7 @@
 
 #include "admin/session.hpp"
 #include "base/log.hpp"
+#include "base/text.hpp"
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -58,8 +59,10 @@ bool is_gone(const boost::system::error_code& error) {
          error == http::error::partial_message;
 }
 
-Answer refusal_of(const boost::system::error_code& error) {
-  if (error == http::error::body_limit) return refusal(413, "the body is larger than 64 KiB");
+Answer too_large(std::size_t limit) { return refusal(413, "the body is larger than " + base::to_text(base::Bytes{limit})); }
+
+Answer refusal_of(const boost::system::error_code& error, std::size_t body_limit) {
+  if (error == http::error::body_limit) return too_large(body_limit);
   if (error == http::error::header_limit || error == http::error::buffer_overflow) return plain(431, "request head larger than 8 KiB");
   return plain(400, "not an HTTP request");
 }
@@ -204,6 +207,9 @@ Task<void> AdminServer::Core::serve(std::shared_ptr<Session> session) {
 }
 
 Task<std::optional<Answer>> AdminServer::Core::read_body(Session& session, boost::beast::flat_buffer& buffer, Parser& parser) {
+  const std::size_t limit = body_limit(question_of(parser.get()));
+  if (parser.content_length() && *parser.content_length() > limit) co_return too_large(limit);
+  parser.body_limit(limit);
   const std::string_view expected = parser.get()[http::field::expect];
   if (!expected.empty()) {
     if (!boost::beast::iequals(expected, "100-continue")) co_return refusal(417, "no other expectation than 100-continue is met here");
@@ -212,7 +218,7 @@ Task<std::optional<Answer>> AdminServer::Core::read_body(Session& session, boost
   }
   const auto [error, size] = co_await http::async_read(session.socket, buffer, parser, kAwait);
   if (error && is_gone(error)) session.cut();
-  if (error) co_return refusal_of(error);
+  if (error) co_return refusal_of(error, limit);
   co_return std::nullopt;
 }
 
@@ -220,7 +226,7 @@ Task<void> AdminServer::Core::exchange(std::shared_ptr<Session> session) {
   boost::beast::flat_buffer buffer(kMaxHead + 1024);
   Parser parser;
   parser.header_limit(kMaxHead);
-  parser.body_limit(kMaxBody);
+  parser.body_limit(kMaxMessageBody);  // the path, once it is known, may allow less
   const auto [error, size] = co_await http::async_read_header(session->socket, buffer, parser, kAwait);
   if (closed || (error && is_gone(error))) co_return;
   const Question head = question_of(parser.get());
@@ -228,7 +234,7 @@ Task<void> AdminServer::Core::exchange(std::shared_ptr<Session> session) {
   const unsigned version = parser.get().version();
   std::optional<Answer> said;
   if (error) {
-    said = refusal_of(error);
+    said = refusal_of(error, body_limit(head));
   } else if (head.host.empty() && version >= 11) {
     said = plain(400, "no Host");
   } else {

@@ -1,4 +1,4 @@
-// Role: one door of the admin side, TCP or Unix: HTTP/1.1, one request per connection, bodies up to 64 KiB, answers at once or line
+// Role: one door of the admin side, TCP or Unix: HTTP/1.1, one request per connection, bodies as long as their path takes, answers at once or line
 //       by line; all bounded. What is answered is api.hpp's business.
 // Thread: the supervisor's, on its io_context; never blocks. Ownership: owns the listening socket, every connection and every line
 //         source; they end with close() or the destructor, and nothing of `door` is called after.

@@ -29,6 +29,14 @@ json::value report_json(const backends::WorkerStatus& worker) {
   return json::object{{"by", text(worker.reported_by)}, {"age", rounded(worker.report_age_seconds)}, {"status", text(worker.reported_status)}};
 }
 
+json::object channel_json(const backends::WorkerStatus& worker) {
+  json::object metrics;
+  for (const auto& [name, value] : worker.metrics) metrics[name] = value;
+  return {{"state", text(worker.channel)},        {"messages_in", worker.messages_in}, {"messages_out", worker.messages_out},
+          {"requests", worker.reported_requests}, {"errors", worker.reported_errors},  {"last_error", text(worker.last_error)},
+          {"metrics", std::move(metrics)}};
+}
+
 json::object worker_json(const std::string& pool, const backends::WorkerStatus& worker) {
   json::object exits;
   for (const auto& [reason, count] : worker.exits) exits[reason] = count;
@@ -60,6 +68,7 @@ json::object worker_json(const std::string& pool, const backends::WorkerStatus& 
           {"stalled", rounded(worker.stalled_seconds)},
           {"health_reason", text(worker.health_reason)},
           {"report", report_json(worker)},
+          {"channel", channel_json(worker)},
           {"memory_limit", worker.memory_limit == 0 ? json::value() : json::value(worker.memory_limit)},
           {"memory_forecast", seconds_or_null(worker.memory_forecast_seconds)},
           {"replacing", text(worker.replacing)},
@@ -73,6 +82,14 @@ json::object counts_json(const std::map<std::string, std::uint64_t>& counts) {
   json::object object;
   for (const auto& [name, count] : counts) object[name] = count;
   return object;
+}
+
+json::object channels_json(const backends::PoolStatus& pool) {
+  return {{"messages_in", pool.messages_in},
+          {"messages_out", pool.messages_out},
+          {"faults", counts_json(pool.channel_faults)},
+          {"closed", counts_json(pool.channel_closed)},
+          {"undeliverable", counts_json(pool.undeliverable)}};
 }
 
 json::object pool_json(const backends::PoolStatus& pool) {
@@ -104,6 +121,9 @@ json::object pool_json(const backends::PoolStatus& pool) {
       {"suspicions", pool.suspicions},
       {"killers_found", pool.killers_found},
       {"blocked", std::move(blocked)},
+      {"requests_reported", pool.requests_reported},
+      {"channel", channels_json(pool)},
+      {"state", json::object{{"keys", pool.state_keys}, {"bytes", pool.state_bytes}}},
       {"workers", std::move(workers)}};
 }
 

@@ -40,6 +40,12 @@ void append_line(std::string& out, std::uint64_t number, const backends::Cluster
   json::object line = head_of(number, event.time, event.name, event.pool, event.slot, event.incarnation);
   for (const auto& each : event.data) line.emplace(each.key(), each.value());  // never over what the head says
   append_json(out, line);
+  if (!event.message.empty()) {
+    out.back() = ',';  // the head's brace
+    out += "\"message\":";
+    append_json_as_it_is(out, event.message);
+    out += '}';
+  }
   out += '\n';
 }
 
@@ -94,6 +100,36 @@ Pulled OrderSource::pull(std::string& out) {
     record_->steps.pop_front();
   }
   if (!record_->steps.empty()) return Pulled::more;
+  return record_->done || ending_ ? Pulled::end : Pulled::wait;
+}
+
+void PushedSource::Record::push(std::string line, bool last) {
+  if (done) return;
+  bytes += line.size();
+  lines.push_back(std::move(line));
+  while (lines.size() > 1 && (bytes > most_bytes || lines.size() > kLines)) {
+    bytes -= lines.front().size();
+    lines.pop_front();
+    ++lost;
+  }
+  done = last;
+  if (bell) bell();
+}
+
+PushedSource::~PushedSource() {
+  record_->bell = nullptr;
+  if (leave_ && !record_->done) leave_();
+  record_->done = true;
+}
+
+Pulled PushedSource::pull(std::string& out) {
+  if (record_->lost > 0) append_gap(out, std::exchange(record_->lost, 0));
+  while (!record_->lines.empty() && out.size() < kEnough) {
+    out += record_->lines.front();
+    record_->bytes -= record_->lines.front().size();
+    record_->lines.pop_front();
+  }
+  if (!record_->lines.empty()) return Pulled::more;
   return record_->done || ending_ ? Pulled::end : Pulled::wait;
 }
 

@@ -1,4 +1,5 @@
-// Role: the answers that come line by line: events, workers' output, an order's progress. Each is bounded: who does not read in time
+// Role: the answers that come line by line: events, workers' output, an order's progress, answers to a request, changes of state. Each is bounded:
+// who does not read in time
 //       loses the oldest lines and is told how many.
 // Thread: supervisor. Ownership: a source forgets its bell or its order when it goes.
 #pragma once
@@ -97,6 +98,40 @@ class OrderSource final : public LineSource {
   std::shared_ptr<Record> record_;
   std::function<void(backends::OrderId)> forget_;
   backends::OrderId id_ = 0;
+  bool ending_ = false;
+};
+
+/// Lines that somebody pushes; who does not read in time loses the oldest ones.
+class PushedSource final : public LineSource {
+ public:
+  /// Shared with whoever pushes, who may keep it a little longer than the source lives.
+  struct Record {
+    std::size_t most_bytes = 0;  ///< that wait for the reader; the newest line is kept however long it is
+    std::deque<std::string> lines;
+    std::size_t bytes = 0;
+    std::uint64_t lost = 0;
+    bool done = false;
+    std::function<void()> bell;
+
+    /// `line` ends in "\n". `last`: no other follows, and no later one is taken.
+    void push(std::string line, bool last);
+  };
+  static constexpr std::size_t kLines = 16 * 1024;  ///< whatever their bytes
+
+  explicit PushedSource(std::size_t most_bytes) : record_(std::make_shared<Record>()) { record_->most_bytes = most_bytes; }
+  ~PushedSource() override;
+
+  const std::shared_ptr<Record>& record() const { return record_; }
+  /// Called when the source goes before the last line was pushed.
+  void on_leave(std::function<void()> leave) { leave_ = std::move(leave); }
+
+  Pulled pull(std::string& out) override;
+  void listen(std::function<void()> bell) override { record_->bell = std::move(bell); }
+  void wind_up() override { ending_ = true; }
+
+ private:
+  std::shared_ptr<Record> record_;
+  std::function<void()> leave_;
   bool ending_ = false;
 };
 

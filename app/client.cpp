@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -141,19 +142,36 @@ base::Result<base::UniqueFd> Client::connect() const {
                      code};
 }
 
+/// A broken connection is no error here: it shows in the answer, which may have come before all was taken.
+base::Result<bool> Client::send_all(int fd, std::string_view bytes) const {
+  while (!bytes.empty()) {
+    std::array<pollfd, 2> ready{pollfd{fd, POLLOUT, 0}, pollfd{stop_fd_, POLLIN, 0}};
+    const int count = ::poll(ready.data(), ready.size(), static_cast<int>(std::chrono::milliseconds(kSilence).count()));
+    if (count < 0 && errno != EINTR) return base::system_error("can't wait for drover on " + socket_, errno);
+    if (count == 0) return broken(socket_, boost::system::errc::make_error_code(boost::system::errc::timed_out));
+    if (count < 0) continue;
+    if (ready[1].revents != 0) return false;
+    const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR) return true;
+    bytes.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(sent, 0)));
+  }
+  return true;
+}
+
 base::Result<Answered> Client::talk(const Asking& asking, const OnLine* on_line) const {
   auto fd = connect();
   if (!fd) return std::move(fd.error());
-  const std::string text = request_text(asking);
-  // Small next to a socket's buffer: it never blocks. An error shows in the answer that does not come.
-  [[maybe_unused]] const auto sent = ::send(fd->get(), text.data(), text.size(), MSG_NOSIGNAL);
+  Answered answer;
+  const auto sent = send_all(fd->get(), request_text(asking));
+  if (!sent) return sent.error();
+  answer.stopped = !*sent;
+  if (answer.stopped) return answer;
   Wire wire{fd->get(), stop_fd_};
   boost::beast::flat_buffer buffer;
   http::response_parser<http::buffer_body> parser;
   parser.body_limit(boost::none);
   error_code error;
   http::read_header(wire, buffer, parser, error);
-  Answered answer;
   answer.stopped = error == boost::system::errc::operation_canceled;
   if (answer.stopped) return answer;
   if (error) return broken(socket_, error);

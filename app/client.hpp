@@ -44,7 +44,7 @@ class Client {
  public:
   static constexpr std::chrono::seconds kSilence{40};  ///< longer than two heartbeats of a stream
   static constexpr std::size_t kMaxAnswer = 256 * 1024 * 1024;
-  static constexpr std::size_t kMaxLine = 4 * 1024 * 1024;
+  static constexpr std::size_t kMaxLine = 8 * 1024 * 1024;  ///< a worker's longest line, every byte of it escaped
 
   /// `stop_fd`: when it is readable the call ends; -1: none.
   explicit Client(std::string socket, int stop_fd = -1) : socket_(std::move(socket)), stop_fd_(stop_fd) {}
@@ -55,6 +55,8 @@ class Client {
 
  private:
   base::Result<base::UniqueFd> connect() const;
+  /// False: stopped by `stop_fd`.
+  base::Result<bool> send_all(int fd, std::string_view bytes) const;
   base::Result<Answered> talk(const Asking& asking, const OnLine* on_line) const;
 
   std::string socket_;

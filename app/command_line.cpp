@@ -40,14 +40,14 @@ int written(int exit_code) {
   return whole || exit_code != 0 ? exit_code : fail("standard output did not take the whole answer");
 }
 
+}  // namespace
+
 base::Millis duration(const std::string& option, const std::string& text, base::Millis least) {
   const auto read = config::read_duration(text);
   if (!read) throw CLI::ValidationError(option, text + " " + read.error().what + (read.error().hint.empty() ? "" : "; " + read.error().hint));
   if (*read < least) throw CLI::ValidationError(option, text + " is less than " + base::to_text(least));
   return *read;
 }
-
-}  // namespace
 
 CommandLine::CommandLine()
     : app_("drover: the load balancer that owns its backends. Starts, watches and restarts the copies of a server and balances HTTP over them.",
@@ -58,6 +58,7 @@ CommandLine::CommandLine()
   add_starting_verbs();
   add_looking_verbs();
   add_changing_verbs();
+  add_message_verbs();
   add_other_verbs();
 }
 

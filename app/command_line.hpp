@@ -3,6 +3,7 @@
 #pragma once
 
 #include "app/demo_worker.hpp"
+#include "app/message_verbs.hpp"
 #include "app/top.hpp"
 #include "app/verbs.hpp"
 
@@ -15,6 +16,9 @@
 namespace drover::app {
 
 inline constexpr int kUsage = 2;
+
+/// What an option says. Throws what CLI11 makes a usage error of.
+base::Millis duration(const std::string& option, const std::string& text, base::Millis least);
 
 class CommandLine {
  public:
@@ -32,6 +36,7 @@ class CommandLine {
   void add_starting_verbs();
   void add_looking_verbs();
   void add_changing_verbs();
+  void add_message_verbs();
   void add_other_verbs();
   void add_waiting(CLI::App* verb);
   int run_scale();
@@ -50,6 +55,8 @@ class CommandLine {
   TopAsked top_;
   EventsAsked events_;
   LogsAsked logs_;
+  MessageAsked message_;
+  StateAsked state_;
   DemoWorkerOptions demo_;
   std::uint16_t demo_port_ = 0;
   bool keys_ = false;

@@ -1,5 +1,7 @@
 #include "app/completion.hpp"
 
+#include "app/message_verbs.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,10 +13,30 @@ namespace {
 
 constexpr std::string_view kShells = "bash zsh fish";
 
-Follows follows(const std::string& positional) {
-  if (positional == "FILE") return Follows::file;
-  if (positional == "SHELL") return Follows::shell;
-  return positional.empty() ? Follows::nothing : Follows::target;
+/// By a verb's first positional, and whether there are others.
+Follows follows(const std::string& first, bool alone) {
+  if (first == "FILE") return Follows::file;
+  if (first == "SHELL") return Follows::shell;
+  if (first == "ACTION") return Follows::action;
+  return alone ? Follows::target : Follows::one_target;
+}
+
+const char* kind_of(Follows follows) {
+  switch (follows) {
+    case Follows::nothing: break;
+    case Follows::file: return " kind=file";
+    case Follows::target: return " kind=target";
+    case Follows::one_target: return " kind=one";
+    case Follows::shell: return " kind=shell";
+    case Follows::action: return " kind=action";
+  }
+  return "";
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
 }
 
 /// In single quotes for a shell.
@@ -45,10 +67,11 @@ std::string names_of(const std::vector<VerbShape>& verbs) {
 std::vector<VerbShape> shape_of(const CLI::App& app) {
   std::vector<VerbShape> verbs;
   for (const CLI::App* sub : app.get_subcommands([](const CLI::App* each) { return !each->get_group().empty(); })) {
-    VerbShape verb{sub->get_name(), sub->get_description(), {}, Follows::nothing};
+    VerbShape verb{sub->get_name(), sub->get_description(), {}, Follows::nothing, {}};
+    std::vector<std::string> positionals;
     for (const CLI::Option* option : sub->get_options()) {
       if (option->get_positional()) {
-        verb.follows = follows(option->get_name(true));
+        positionals.push_back(option->get_name(true));
         continue;
       }
       if (option->get_group().empty()) continue;
@@ -60,6 +83,8 @@ std::vector<VerbShape> shape_of(const CLI::App& app) {
       shape.help = option->get_description();
       verb.options.push_back(std::move(shape));
     }
+    if (!positionals.empty()) verb.follows = follows(positionals[0], positionals.size() == 1);
+    if (verb.follows == Follows::action) verb.actions.assign(kStateActions.begin(), kStateActions.end());
     verbs.push_back(std::move(verb));
   }
   return verbs;
@@ -69,14 +94,14 @@ std::string bash_completion(const std::vector<VerbShape>& verbs) {
   std::string out =
       "# bash completion for drover, made by: drover completion bash\n"
       "_drover() {\n"
-      "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb='' words='' kind='' i\n"
+      "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb='' words='' kind='' actions='' given=-1 i\n"
       "  local place=()\n"
       "  COMPREPLY=()\n"
       "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
       "    case ${COMP_WORDS[i]} in\n"
       "      --socket|--config) place=(\"${COMP_WORDS[i]}\" \"${COMP_WORDS[i+1]}\"); ((i++)) ;;\n"
       "      -*) ;;\n"
-      "      *) verb=${verb:-${COMP_WORDS[i]}} ;;\n"
+      "      *) verb=${verb:-${COMP_WORDS[i]}}; ((++given)) ;;\n"
       "    esac\n"
       "  done\n"
       "  case $verb in\n";
@@ -95,15 +120,19 @@ std::string bash_completion(const std::vector<VerbShape>& verbs) {
     if (!files.empty()) out += "      case $prev in " + files + ") mapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); return ;; esac\n";
     if (!values.empty()) out += "      case $prev in " + values + ") return ;; esac\n";
     out += "      words=" + in_quotes(words);
-    if (verb.follows == Follows::file) out += " kind=file";
-    if (verb.follows == Follows::shell) out += " kind=shell";
-    if (verb.follows == Follows::target) out += " kind=target";
+    out += kind_of(verb.follows);
+    if (verb.follows == Follows::action) out += " actions=" + in_quotes(joined(verb.actions));
     out += "\n      ;;\n";
   }
   out +=
       "  esac\n"
+      "  case $kind:$given:$cur in\n"
+      "    *:-*) ;;\n"
+      "    one:0:*|action:1:*) kind=target ;;\n"
+      "    action:0:*) kind=words words=$actions ;;\n"
+      "  esac\n"
       "  case $verb:$cur:$kind in\n"
-      "    :*|*:-*:*) ;;\n"
+      "    :*|*:-*:*|*:words) ;;\n"
       "    *:file) mapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); return ;;\n"
       "    *:shell) words='" +
       std::string(kShells) +
@@ -153,6 +182,8 @@ std::string zsh_completion(const std::vector<VerbShape>& verbs) {
     if (verb.follows == Follows::file) out += " \\\n      '*:file:_files'";
     if (verb.follows == Follows::shell) out += " \\\n      '*:shell:(" + std::string(kShells) + ")'";
     if (verb.follows == Follows::target) out += " \\\n      '*:target:_drover_targets'";
+    if (verb.follows == Follows::one_target) out += " \\\n      '1:target:_drover_targets' '*:argument:'";
+    if (verb.follows == Follows::action) out += " \\\n      '1:action:(" + joined(verb.actions) + ")' '2:pool:_drover_targets' '*:argument:'";
     out += " ;;\n";
   }
   return out + "  esac\n}\ncompdef _drover drover\n";
@@ -170,7 +201,12 @@ std::string fish_completion(const std::vector<VerbShape>& verbs) {
     }
     if (verb.follows == Follows::file) out += of_verb + " -F\n";
     if (verb.follows == Follows::shell) out += of_verb + " -a '" + std::string(kShells) + "'\n";
-    if (verb.follows == Follows::target) out += of_verb + " -a '(drover targets 2>/dev/null)'\n";
+    if (verb.follows == Follows::target || verb.follows == Follows::one_target) out += of_verb + " -a '(drover targets 2>/dev/null)'\n";
+    if (verb.follows != Follows::action) continue;
+    const std::string seen = "__fish_seen_subcommand_from " + verb.name + "; and ";
+    const std::string action = "__fish_seen_subcommand_from " + joined(verb.actions);
+    out += "complete -c drover -n " + in_quotes(seen + "not " + action) + " -a " + in_quotes(joined(verb.actions)) + "\n";
+    out += "complete -c drover -n " + in_quotes(seen + action) + " -a '(drover targets 2>/dev/null)'\n";
   }
   return out;
 }

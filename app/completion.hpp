@@ -10,7 +10,14 @@
 namespace drover::app {
 
 /// What may follow on the command line.
-enum class Follows { nothing, file, target, shell };
+enum class Follows {
+  nothing,
+  file,
+  target,      ///< any number of them
+  one_target,  ///< then what nobody can know
+  shell,
+  action,  ///< one of VerbShape::actions, then one target
+};
 
 struct OptionShape {
   std::vector<std::string> names;  ///< "--socket", "-f"
@@ -24,6 +31,7 @@ struct VerbShape {
   std::string help;
   std::vector<OptionShape> options;
   Follows follows = Follows::nothing;
+  std::vector<std::string> actions = {};
 };
 
 /// Every verb that is not hidden.

@@ -102,6 +102,16 @@ admin::ClusterDoor door_to(backends::Supervisor& supervisor) {
   door.effective = [&supervisor] { return config::effective(supervisor.config()); };
   door.order = [&supervisor](const backends::Order& order, backends::OrderWatcher watcher) { return supervisor.order(order, std::move(watcher)); };
   door.forget = [&supervisor](backends::OrderId id) { supervisor.forget(id); };
+  door.send = [&supervisor](const auto& target, const auto& type, const auto& data) { return supervisor.send_message(target, type, data); };
+  door.request = [&supervisor](const auto& target, const auto& type, const auto& data, base::Millis timeout, backends::AnswerWatcher watcher) {
+    return supervisor.request(target, type, data, timeout, std::move(watcher));
+  };
+  door.forget_request = [&supervisor](backends::RequestNumber number) { supervisor.forget_request(number); };
+  door.state = [&supervisor](const auto& pool, const auto& request) { return supervisor.state(pool, request); };
+  door.watch_state = [&supervisor](const auto& pool, const auto& key, backends::StateWatcher watcher) {
+    return supervisor.watch_state(pool, key, std::move(watcher));
+  };
+  door.unwatch_state = [&supervisor](backends::StateWatchId id) { supervisor.unwatch_state(id); };
   return door;
 }
 

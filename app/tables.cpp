@@ -17,8 +17,12 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kMemoryPoints = 6;  ///< shown of a memory curve
+constexpr std::size_t kFiguresShown = 3;  ///< of those that a worker reports
+constexpr std::size_t kErrorShown = 60;   ///< characters of the error that it reported last
 
 std::string whole(double number) { return fmt::format("{:.0f}", number); }
+
+std::string counted(double count, const char* thing) { return whole(count) + " " + thing + (count == 1 ? "" : "s"); }
 
 std::string bytes(double count) { return count <= 0 ? "-" : base::to_text(base::Bytes{static_cast<std::uint64_t>(count)}); }
 
@@ -71,6 +75,35 @@ std::string health_of(const json::value& worker) {
   return text_in(worker, "health");
 }
 
+/// What it says of itself on its channel: "reports 12 requests, 1 error (no such table), queue 3"; "" = nothing.
+std::string reported_of(const json::value& worker) {
+  const auto* channel = member(worker, "channel");
+  if (channel == nullptr) return "";
+  std::vector<std::string> parts;
+  if (const auto requests = number_in(*channel, "requests"); requests > 0) parts.push_back(counted(requests, "request"));
+  if (const auto errors = number_in(*channel, "errors"); errors > 0) {
+    const std::string last = text_in(*channel, "last_error");
+    parts.push_back(counted(errors, "error") + (last.empty() ? "" : " (" + std::string(cut(last, kErrorShown)) + ")"));
+  }
+  const auto* metrics = member(*channel, "metrics");
+  if (metrics != nullptr && metrics->is_object()) {
+    std::size_t shown = 0;
+    for (const auto& each : metrics->get_object()) {
+      if (!each.value().is_number() || ++shown > kFiguresShown) continue;
+      parts.push_back(base::printable({each.key().data(), each.key().size()}, 64) + " " +
+                      fmt::format("{:.6g}", number_in(*metrics, {each.key().data(), each.key().size()})));
+    }
+    if (shown > kFiguresShown) parts.push_back(fmt::format("{} more", shown - kFiguresShown));
+  }
+  return parts.empty() ? "" : "reports " + fmt::format("{}", fmt::join(parts, ", "));
+}
+
+/// Requests or errors of a worker: what drover has seen, or where it sees none (handoff, shared) what the worker reports.
+double counted_of(const json::value& pool, const json::value& worker, std::string_view what) {
+  const auto* channel = flag_in(pool, "requests_reported") ? member(worker, "channel") : nullptr;
+  return number_in(channel == nullptr ? worker : *channel, what);
+}
+
 /// What is worth saying first: what happens to it, then why it is as it is, then its own word.
 std::string note_of(const json::value& worker) {
   std::vector<std::string> parts;
@@ -88,6 +121,7 @@ std::string note_of(const json::value& worker) {
   if (const auto* report = member(worker, "report"); report != nullptr && !text_in(*report, "status").empty()) {
     parts.push_back("\"" + text_in(*report, "status") + "\"");
   }
+  if (const std::string reported = reported_of(worker); !reported.empty()) parts.push_back(reported);
   return fmt::format("{}", fmt::join(parts, "; "));
 }
 
@@ -145,7 +179,7 @@ Rates rates_between(const json::value& before, const json::value& after, double 
   std::map<std::string, double> old;
   const auto each_worker = [](const json::value& status, const auto& take) {
     for_each_in(status, "pools", [&take](const json::value& pool) {
-      for_each_in(pool, "workers", [&take](const json::value& worker) { take(text_in(worker, "name"), number_in(worker, "requests")); });
+      for_each_in(pool, "workers", [&](const json::value& worker) { take(text_in(worker, "name"), counted_of(pool, worker, "requests")); });
     });
   };
   each_worker(before, [&old](const std::string& name, double count) { old[name] = count; });
@@ -195,7 +229,7 @@ std::string worker_table(const json::value& status, const Rates& rates, std::siz
       const std::string name = text_in(worker, "name");
       const double pid = number_in(worker, "pid");
       rows.push_back({name, pid == 0 ? "-" : whole(pid), state_of(worker), health_of(worker), pid == 0 ? "-" : span(number_in(worker, "uptime")),
-                      rate(rates, name), whole(number_in(worker, "requests")), whole(number_in(worker, "errors")),
+                      rate(rates, name), whole(counted_of(pool, worker, "requests")), whole(counted_of(pool, worker, "errors")),
                       whole(number_in(worker, "in_flight")), pid == 0 ? "-" : memory_of(worker),
                       pid == 0 ? "-" : whole(number_in(worker, "cpu")) + "%", whole(number_in(worker, "restarts")), note_of(worker)});
     });

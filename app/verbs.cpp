@@ -1,7 +1,7 @@
 #include "app/verbs.hpp"
 
 #include "admin/json_text.hpp"
-#include "app/client.hpp"
+#include "app/asking.hpp"
 #include "app/json_view.hpp"
 #include "app/tables.hpp"
 #include "config/admin_socket.hpp"
@@ -24,11 +24,6 @@ namespace {
 
 namespace json = boost::json;
 
-void print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);  // whoever follows through a pipe sees each line when it comes
-}
-
 /// A file's text keeps every byte on its way into another file; a terminal gets none that steers it.
 std::string for_reader(std::string_view text) {
   if (::isatty(STDOUT_FILENO) != 1) return std::string(text);
@@ -39,54 +34,6 @@ std::string for_reader(std::string_view text) {
     text.remove_prefix(std::min(line.size() + 1, text.size()));
   }
   return out;
-}
-
-/// One answer as JSON; none: why not has been said.
-struct Got {
-  json::value value;
-  std::string text;
-  int exit_code = 0;
-};
-
-Got get(const Common& common, const std::string& target) {
-  const Found found = find_socket(common);
-  if (found.exit_code != 0) return {{}, {}, found.exit_code};
-  const auto answer = Client(found.socket).ask({.target = target});
-  if (!answer) return {{}, {}, fail(answer.error().message)};
-  if (answer->status != 200) return {{}, {}, fail(error_in(*answer))};
-  boost::system::error_code error;
-  Got got{json::parse(answer->body, error), answer->body};
-  if (error) got.exit_code = fail("what answers on " + found.socket + " is not a drover of this kind: " + error.message());
-  return got;
-}
-
-std::string as_parameter(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
-    char escaped[8];
-    std::snprintf(escaped, sizeof escaped, "%%%02X", static_cast<unsigned char>(c));
-    out += plain ? std::string(1, c) : escaped;
-  }
-  return out;
-}
-
-/// Follows a stream of lines until it ends or somebody interrupts.
-int tell_lines(const Common& common, const std::string& target, const OnLine& on_line) {
-  const Found found = find_socket(common);
-  if (found.exit_code != 0) return found.exit_code;
-  const auto answer = Client(found.socket).follow({.target = target}, on_line);
-  if (!answer) return fail(answer.error().message);
-  if (answer->status != 200) return fail(error_in(*answer));
-  if (!answer->whole) return fail("drover has ended, or closed the connection");
-  return 0;
-}
-
-/// {"event":"gap","lost":n}: to standard error.
-bool said_gap(const json::value& line) {
-  if (text_in(line, "event") != "gap") return false;
-  std::fprintf(stderr, "drover: %.0f lines were pushed out before they could be read\n", number_in(line, "lost"));
-  return true;
 }
 
 }  // namespace
@@ -169,7 +116,7 @@ int show_events(const Common& common, const EventsAsked& asked) {
   }
   std::string target = "/v1/events?follow=" + std::string(asked.follow ? "1" : "0");
   if (!asked.after.empty()) target += "&after=" + as_parameter(asked.after);
-  return tell_lines(common, target, [](std::string_view line) {
+  return tell_lines(common, {.target = target}, [](std::string_view line) {
     print(std::string(line) + "\n");  // JSON with every control character escaped: fit for a terminal as it is
     return true;
   });
@@ -178,7 +125,7 @@ int show_events(const Common& common, const EventsAsked& asked) {
 int show_logs(const Common& common, const LogsAsked& asked) {
   std::string target = "/v1/logs?follow=" + std::string(asked.follow ? "1" : "0") + "&lines=" + std::to_string(asked.lines);
   if (!asked.target.empty()) target += "&target=" + as_parameter(asked.target);
-  return tell_lines(common, target, [&common](std::string_view line) {
+  return tell_lines(common, {.target = target}, [&common](std::string_view line) {
     boost::system::error_code error;
     const json::value value = json::parse({line.data(), line.size()}, error);
     if (common.json) {

@@ -105,6 +105,13 @@ std::optional<std::uint32_t> BoardWriter::take_row(base::SlotId id, base::Incarn
   return chosen;
 }
 
+bool BoardWriter::move_row(std::uint32_t row, const board::EndpointAddress& endpoint) {
+  const Row& it = rows_[row];
+  if (it.open || it.use != Use::taken) return false;
+  board_.write_row(row, {it.id.slot, it.incarnation, endpoint});
+  return true;
+}
+
 void BoardWriter::open(std::uint32_t row) {
   rows_[row].open = true;
   for (const LiveProxy& proxy : proxies_) proxy.board->gate(row).open(rows_[row].incarnation);

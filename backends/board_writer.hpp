@@ -36,6 +36,8 @@ class BoardWriter {
 
   // Rows: one per incarnation, taken at its start.
   std::optional<std::uint32_t> take_row(base::SlotId id, base::Incarnation incarnation, const board::EndpointAddress& endpoint);
+  /// Its worker listens elsewhere than it was told. False, and nothing is done: its gate is open, who enters would read either.
+  bool move_row(std::uint32_t row, const board::EndpointAddress& endpoint);
   void open(std::uint32_t row);
   /// On every live board, before anything else is done; threads with waiters are woken.
   void close(std::uint32_t row);

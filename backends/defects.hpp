@@ -43,6 +43,13 @@ enum class Defect : std::uint8_t {
   wanted_again_forgotten,      ///< a slot wanted again while it leaves is not started
   diagnosis_without_end,       ///< after the diagnostic signal nothing follows
   own_word_not_heard,          ///< READY=1 makes nobody ready
+  dismissed_while_busy,        ///< a worker hears that it is to finish while requests are inside
+  dismissed_again,             ///< and hears it again and again
+  farewell_without_end,        ///< one that does not obey is waited for without end
+  disconnect_not_heard,        ///< one that has closed its channel is given all its time
+  dismissed_goes_on,           ///< one that was told to finish gets work again
+  own_leave_counted,           ///< a worker that goes of its own will counts as dead
+  leavers_spin,                ///< one that goes as its first act is started again without a pause
 };
 
 #ifdef DROVER_PLANTED_BUGS

@@ -84,8 +84,10 @@ Resolved any_address(std::uint16_t port, bool v6) {
   return out;
 }
 
-base::Result<base::UniqueFd> listen_tcp(const Resolved& at, bool both_families, const std::string& name, const std::string& where) {
-  base::UniqueFd fd(::socket(at.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+int type_of(Listening::Accepts accepts) { return SOCK_STREAM | SOCK_CLOEXEC | (accepts == Listening::Accepts::here ? SOCK_NONBLOCK : 0); }
+
+base::Result<base::UniqueFd> listen_tcp(const Resolved& at, bool both_families, int type, const std::string& name, const std::string& where) {
+  base::UniqueFd fd(::socket(at.address.ss_family, type, 0));
   if (!fd) return bind_error(name, where, errno);
   const int on = 1;
   const int only_v6 = both_families ? 0 : 1;
@@ -124,39 +126,41 @@ base::Result<board::EndpointAddress> unix_endpoint(const std::string& path) {
   return out;
 }
 
-base::Result<Listening> Listening::open(const config::Bind& bind, const std::string& name) {
+base::Result<Listening> Listening::open(const config::Bind& bind, const std::string& name, Accepts accepts) {
+  const int type = type_of(accepts);
   if (bind.unix_path) {
     const auto at = unix_endpoint(bind.path);
     if (!at) return base::Error{name + ": " + at.error().message, at.error().code};
-    base::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    base::UniqueFd fd(::socket(AF_UNIX, type, 0));
     if (!fd) return bind_error(name, "unix:" + bind.path, errno);
     struct stat found {};
     if (::lstat(bind.path.c_str(), &found) == 0 && S_ISSOCK(found.st_mode) && is_stale(*at)) ::unlink(bind.path.c_str());
     if (::bind(fd.get(), at->addr(), at->length) != 0 || ::listen(fd.get(), kBacklog) != 0) return bind_error(name, "unix:" + bind.path, errno);
-    return Listening(std::move(fd), "unix:" + bind.path, bind.path);
+    return Listening(std::move(fd), "unix:" + bind.path, bind.path, accepts);
   }
   const std::string where = bind.text.empty() ? bind.host + ":" + std::to_string(bind.port) : bind.text;
   base::Result<base::UniqueFd> fd = base::Error{};
   if (bind.host.empty()) {
-    fd = listen_tcp(any_address(bind.port, true), true, name, where);
+    fd = listen_tcp(any_address(bind.port, true), true, type, name, where);
     if (!fd && (fd.error().code == EAFNOSUPPORT || fd.error().code == EADDRNOTAVAIL))
-      fd = listen_tcp(any_address(bind.port, false), false, name, where);
+      fd = listen_tcp(any_address(bind.port, false), false, type, name, where);
   } else {
     const auto at = resolve(bind, name);
     if (!at) return at.error();
-    fd = listen_tcp(*at, false, name, where);
+    fd = listen_tcp(*at, false, type, name, where);
   }
   if (!fd) return fd.error();
   sockaddr_storage real{};
   socklen_t length = sizeof real;
   if (::getsockname(fd->get(), reinterpret_cast<sockaddr*>(&real), &length) != 0) return bind_error(name, where, errno);
-  return Listening(std::move(*fd), text_of(real), {});
+  return Listening(std::move(*fd), text_of(real), {}, accepts);
 }
 
 void Listening::close() {
   if (!fd_) return;
-  // Closing our descriptor alone would leave the socket listening for as long as a proxy holds its copy.
-  ::shutdown(fd_.get(), SHUT_RDWR);
+  // Closing our descriptor alone would leave the socket listening for as long as a proxy holds its copy. Where workers accept, it is they who
+  // end it: a socket that refuses to accept is an error to them.
+  if (accepts_ == Accepts::here) ::shutdown(fd_.get(), SHUT_RDWR);
   if (!path_.empty()) ::unlink(path_.c_str());
   fd_.reset();
 }

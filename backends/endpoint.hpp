@@ -16,11 +16,15 @@ board::EndpointAddress tcp_endpoint(std::uint16_t port);  ///< on 127.0.0.1
 /// Error: the path is too long for a socket's address.
 base::Result<board::EndpointAddress> unix_endpoint(const std::string& path);
 
-/// A socket that listens, close-on-exec and non-blocking.
+/// A socket that listens, close-on-exec.
 class Listening {
  public:
+  enum class Accepts : std::uint8_t {
+    here,       ///< non-blocking: drover's own loops accept
+    by_others,  ///< blocking, and left so: workers that accept on it share its flags, and many know only a blocking one. No loop may touch it
+  };
   /// `name` is for messages: "listener web", "admin". A stale Unix socket (nobody answers on it) is replaced.
-  static base::Result<Listening> open(const config::Bind& bind, const std::string& name);
+  static base::Result<Listening> open(const config::Bind& bind, const std::string& name, Accepts accepts = Accepts::here);
 
   Listening(Listening&&) = default;
   Listening& operator=(Listening&&) = default;
@@ -31,15 +35,17 @@ class Listening {
   const std::string& address() const { return address_; }
   /// Hands the socket over; a Unix path stays the caller's to remove.
   base::UniqueFd take() { return std::move(fd_); }
-  /// No client is accepted from here on; a Unix path is removed.
+  /// No client is accepted here from here on; a Unix path is removed. Others that accept on the socket go on until they close it, too.
   void close();
 
  private:
-  Listening(base::UniqueFd fd, std::string address, std::string path) : fd_(std::move(fd)), address_(std::move(address)), path_(std::move(path)) {}
+  Listening(base::UniqueFd fd, std::string address, std::string path, Accepts accepts)
+      : fd_(std::move(fd)), address_(std::move(address)), path_(std::move(path)), accepts_(accepts) {}
 
   base::UniqueFd fd_;
   std::string address_;
   std::string path_;
+  Accepts accepts_;
 };
 
 }  // namespace drover::backends

@@ -20,8 +20,13 @@ struct ClusterEvent {
   std::uint32_t slot = 0;  ///< 0 = of the pool
   base::Incarnation incarnation = 0;
   boost::json::object data;  ///< small, flat
+  std::string message;       ///< workerMessage: what it sent, as JSON text on one line; shown as member "message"; "" = none
 
-  std::size_t bytes() const { return 256 + data.size() * 64; }
+  std::size_t bytes() const {
+    std::size_t sum = 256 + message.size();
+    for (const auto& each : data) sum += 64 + (each.value().is_object() ? each.value().get_object().size() * 128 : 0);
+    return sum;
+  }
 };
 
 using EventJournal = Journal<ClusterEvent>;
@@ -52,8 +57,8 @@ inline constexpr EventName kEventNames[] = {
     {"workerSilent", "it used to report and has been silent for two intervals: it is replaced"},
     {"workerKilled", "it did not end in time and was killed"},
     {"workerRecycle", "it is replaced for its memory, requests or age: why, figure, limit"},
-    {"workerMetrics", "its own figures"},
-    {"workerMessage", "a message from it"},
+    {"workerMetrics", "its own figures: metrics"},
+    {"workerMessage", "a message from it: message, type, target; of one beyond 64KiB only bytes, cut"},
     {"workerIntent", "drained or resumed by the operator: intent"},
     {"healthCheck", "a probe whose result differs from the last one: passed, reason"},
     {"rollStarted", "a rolling restart of a pool has begun: workers, why"},

@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdint>
 #include <cstdlib>
 #include <optional>
@@ -64,7 +66,10 @@ struct Plan {
   int executable = -1;
   pid_t parent = 0;
   rlimit files{};
+  std::array<char, 32> listen_pid{};  // "LISTEN_PID=" and room for the number: `env` points to it
 };
+
+constexpr std::string_view kListenPid = "LISTEN_PID=";
 
 std::vector<char*> pointers(const std::vector<std::string>& strings) {
   std::vector<char*> out;
@@ -173,6 +178,12 @@ std::optional<Step> set_limits(const ChildLimits& limits, const rlimit& files) {
   return std::nullopt;
 }
 
+/// In the child: nothing here may allocate.
+void write_listen_pid(std::array<char, 32>& text) {
+  const auto end = std::copy(kListenPid.begin(), kListenPid.end(), text.begin());
+  *std::to_chars(&*end, text.data() + text.size() - 1, getpid()).ptr = '\0';
+}
+
 /// Only on failure does it return. The raw calls for ids: the C library's would signal threads that exist only in the parent.
 Failure become_worker(Plan& plan) {
   const LaunchSpec& spec = plan.spec;
@@ -192,6 +203,7 @@ Failure become_worker(Plan& plan) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return {Step::death_signal, errno};
   if (getppid() != plan.parent) return {Step::parent, ESRCH};  // it ended before the line above
   if (!spec.dir.empty() && chdir(spec.dir.c_str()) != 0) return {Step::dir, errno};
+  if (spec.listen_pid) write_listen_pid(plan.listen_pid);
   return {Step::exec, execute(plan)};
 }
 
@@ -355,6 +367,7 @@ base::Result<Launched> launch(const LaunchSpec& spec, const rlimit& files) {
     }
   }
   Plan plan{spec, spec.executable ? std::vector<std::string>{} : candidates(spec), pointers(spec.argv), pointers(spec.env)};
+  if (spec.listen_pid) plan.env.insert(plan.env.end() - 1, plan.listen_pid.data());
   plan.output = output.writer.get();
   plan.report = report->writer.get();
   plan.executable = spec.executable.value_or(-1);

@@ -1,64 +1,13 @@
 #include "backends/lifecycle.hpp"
 
 #include "backends/defects.hpp"
+#include "backends/lifecycle_stepper.hpp"
 
 #include <algorithm>
 #include <csignal>
 #include <utility>
 
 namespace drover::backends {
-
-namespace {
-
-constexpr base::TimePoint kNever = base::TimePoint::max();
-
-bool of_incarnation(EventType type) { return type >= EventType::spawn_failed; }
-
-/// One step in the making: the state it changes and the effects it has so far.
-class Stepper {
- public:
-  Stepper(SlotState& state, base::TimePoint now, const config::Pool& pool, Effects& effects) : s_(state), now_(now), pool_(pool), out_(effects) {}
-
-  void handle(const Event& event);
-
- private:
-  void tick();
-  void tick_due();
-  void judge_probe(EventType type);
-  void became_ready();
-  void leave(Leaving why);
-  void drain_for(Leaving why);
-  void begin_stopping();
-  void kill_now();
-  void spawn();
-  void spawn_failed(const Event& event);
-  void exited(const Event& event);
-  void gone();
-  void died(Cause cause);
-  void follow_policy();
-  void intent_drain();
-  void intent_resume();
-  void replace();
-  void start();
-  void report_ready();
-  void hold_back(bool& fact, bool holds, Notice begins, Notice ends);
-  void hang();
-
-  bool alive() const { return s_.process == Process::alive; }
-  bool serving() const { return s_.lifecycle == Lifecycle::starting || s_.lifecycle == Lifecycle::running; }
-  bool waiting() const { return s_.lifecycle == Lifecycle::backoff || s_.lifecycle == Lifecycle::failed; }
-  void tell(Notice notice) { out_.push_back({EffectType::tell, s_.incarnation, 0, notice}); }
-  void signal(EffectType whom, int number) { out_.push_back({whom, s_.incarnation, number, Notice::none}); }
-  void rest(Lifecycle where) {
-    s_.lifecycle = where;
-    s_.due.reset();
-  }
-
-  SlotState& s_;
-  base::TimePoint now_;
-  const config::Pool& pool_;
-  Effects& out_;
-};
 
 void Stepper::handle(const Event& event) {
   switch (event.type) {
@@ -86,9 +35,9 @@ void Stepper::handle(const Event& event) {
     case EventType::declined: hold_back(s_.declined, true, Notice::declined, Notice::accepted); break;
     case EventType::accepted: hold_back(s_.declined, false, Notice::declined, Notice::accepted); break;
     case EventType::hung: hang(); break;
-    case EventType::emptied:
-      if (s_.lifecycle == Lifecycle::draining) begin_stopping();
-      break;
+    case EventType::emptied: emptied(); break;
+    case EventType::left: left(); break;
+    case EventType::disconnected: disconnected(); break;
     case EventType::exited: exited(event); break;
     case EventType::tree_gone:
       if (s_.process == Process::main_gone) gone();
@@ -113,7 +62,8 @@ void Stepper::tick_due() {
       begin_stopping();
       break;
     case Lifecycle::draining:
-      if (!planted(Defect::drain_without_end)) begin_stopping();
+      if (planted(Defect::drain_without_end) || (s_.dismissed && planted(Defect::farewell_without_end))) break;
+      begin_stopping();
       break;
     case Lifecycle::stopping:
       if (s_.diagnosing && planted(Defect::diagnosis_without_end)) break;
@@ -179,61 +129,6 @@ void Stepper::became_ready() {
   tell(Notice::ready);
 }
 
-/// The way out of every state, for good or until resumed: drain what has work, stop what lives, rest where nothing does.
-void Stepper::leave(Leaving why) {
-  if (s_.leaving == Leaving::retired && s_.lifecycle == Lifecycle::stopped) return;
-  switch (s_.lifecycle) {
-    case Lifecycle::running: drain_for(why); break;
-    case Lifecycle::starting:
-      s_.leaving = why;
-      begin_stopping();
-      break;
-    case Lifecycle::draining:
-    case Lifecycle::stopping:
-      s_.leaving = why;  // it is on its way: only what follows changes
-      break;
-    case Lifecycle::backoff:
-    case Lifecycle::failed:
-      rest(Lifecycle::stopped);
-      s_.leaving = why;
-      tell(Notice::stopped);
-      break;
-    case Lifecycle::stopped: s_.leaving = why; break;
-  }
-}
-
-void Stepper::drain_for(Leaving why) {
-  s_.lifecycle = Lifecycle::draining;
-  s_.leaving = why;
-  s_.due = now_ + pool_.drain.http;
-  tell(Notice::draining);
-}
-
-void Stepper::begin_stopping() {
-  s_.lifecycle = Lifecycle::stopping;
-  s_.diagnosing = false;
-  s_.due = now_ + pool_.stop.grace;
-  if (s_.process == Process::main_gone) {
-    signal(EffectType::signal_tree, SIGTERM);
-    return;
-  }
-  signal(EffectType::signal_main, pool_.stop.signal);
-  if (s_.paused) signal(EffectType::signal_main, SIGCONT);  // a stopped process would sleep through every signal but KILL
-}
-
-void Stepper::kill_now() {
-  if (s_.process == Process::none) {
-    leave(Leaving::retired);
-    return;
-  }
-  s_.leaving = Leaving::retired;
-  s_.lifecycle = Lifecycle::stopping;
-  s_.diagnosing = false;
-  s_.due = now_ + kKillAgain;
-  tell(Notice::forced);
-  signal(EffectType::signal_tree, SIGKILL);
-}
-
 /// Also for one that was retired and is wanted again: it starts anew when the old one is gone.
 void Stepper::start() {
   if (s_.lifecycle == Lifecycle::stopped && s_.intent == Intent::enabled) {
@@ -249,7 +144,7 @@ void Stepper::spawn() {
   s_.incarnation = s_.last = std::max(s_.incarnation, s_.last) + 1;
   s_.process = Process::alive;
   s_.leaving = Leaving::no;
-  s_.paused = s_.suspect = s_.ejected = s_.declined = s_.diagnosing = s_.probing = false;
+  s_.paused = s_.suspect = s_.ejected = s_.declined = s_.diagnosing = s_.probing = s_.dismissed = s_.left = false;
   s_.passes = s_.fails = 0;
   s_.started = now_;
   s_.ready_since.reset();
@@ -294,17 +189,14 @@ void Stepper::exited(const Event& event) {
 void Stepper::gone() {
   const bool keep_row = planted(Defect::row_not_released) && s_.lifecycle == Lifecycle::stopping;
   s_.process = Process::none;
-  s_.paused = s_.suspect = s_.ejected = s_.declined = s_.diagnosing = s_.probing = false;
+  s_.paused = s_.suspect = s_.ejected = s_.declined = s_.diagnosing = s_.probing = s_.dismissed = false;
   s_.health = Health::unknown;
   if (!keep_row) out_.push_back({EffectType::release, s_.incarnation, 0, Notice::none});
   switch (s_.leaving) {
     case Leaving::no:
     case Leaving::crashed: died(s_.last_death); break;
     case Leaving::never_ready: died(Cause::never_ready); break;
-    case Leaving::replaced:
-      ++s_.restarts;
-      spawn();
-      break;
+    case Leaving::replaced: follow_at_once(); break;
     case Leaving::superseded:
     case Leaving::drained:
     case Leaving::retired:
@@ -312,6 +204,19 @@ void Stepper::gone() {
       tell(Notice::stopped);
       break;
   }
+}
+
+/// At once, but for one that left of its own will so soon that its kind would come and go without a pause.
+void Stepper::follow_at_once() {
+  const base::TimePoint earliest = s_.started + pool_.restart.delay;
+  if (s_.left && now_ < earliest && !planted(Defect::leavers_spin)) {
+    s_.lifecycle = Lifecycle::backoff;
+    s_.leaving = Leaving::no;
+    s_.due = earliest;
+    return;
+  }
+  ++s_.restarts;
+  spawn();
 }
 
 void Stepper::died(Cause cause) {
@@ -356,7 +261,12 @@ void Stepper::intent_resume() {
   if (s_.leaving != Leaving::drained) return;
   switch (s_.lifecycle) {
     case Lifecycle::stopped: spawn(); break;
-    case Lifecycle::draining:  // it never left: back to work, with the health it has
+    case Lifecycle::draining:
+      if (s_.dismissed && !planted(Defect::dismissed_goes_on)) {  // it closes its doors: there is no way back
+        s_.leaving = Leaving::replaced;
+        break;
+      }
+      // It never left: back to work, with the health it has.
       rest(Lifecycle::running);
       s_.leaving = Leaving::no;
       s_.next_probe = now_;
@@ -396,48 +306,11 @@ void Stepper::report_ready() {
   }
 }
 
-/// No drain: what is inside does not move. First the signal that makes it say where it stands.
-void Stepper::hang() {
-  if (s_.lifecycle != Lifecycle::running) return;
-  tell(Notice::hung);
-  s_.lifecycle = Lifecycle::stopping;
-  s_.leaving = Leaving::replaced;
-  s_.diagnosing = true;
-  s_.due = now_ + kDiagnosis;
-  signal(EffectType::signal_main, pool_.hang.signal);
-  if (s_.paused) signal(EffectType::signal_main, SIGCONT);
-}
+namespace {
+
+bool of_incarnation(EventType type) { return type >= EventType::spawn_failed; }
 
 }  // namespace
-
-RestartVerdict judge_death(SlotState& state, base::TimePoint now, const config::Pool& pool) {
-  base::Rng rng(state.seed ^ (static_cast<std::uint64_t>(state.incarnation) << 32U));
-  std::optional<base::Millis> since_ready;
-  if (state.ready_since) since_ready = std::chrono::duration_cast<base::Millis>(state.ended - *state.ready_since);
-  return judge(pool.restart, state.history, {state.last_death, since_ready}, now, rng);
-}
-
-bool held_back(const SlotState& state) {
-  return (state.paused && !planted(Defect::gate_ignores_pause)) || (state.suspect && !planted(Defect::gate_ignores_suspicion)) ||
-         (state.ejected && !planted(Defect::gate_ignores_ejection)) || (state.declined && !planted(Defect::gate_ignores_its_word));
-}
-
-// lifecycle  | health   | intent   | paused | suspect | ejected | declined | eligible
-// -----------+----------+----------+--------+---------+---------+----------+---------
-// running    | passing  | enabled  | no     | no      | no      | no       | yes
-// running    | passing  | enabled  | yes    | any     | any     | any      | no
-// running    | passing  | enabled  | any    | yes     | any     | any      | no
-// running    | passing  | enabled  | any    | any     | yes     | any      | no
-// running    | passing  | enabled  | any    | any     | any     | yes      | no
-// running    | failing  | any      | any    | any     | any     | any      | no
-// running    | unknown  | any      | any    | any     | any     | any      | no (does not occur: ready makes it passing)
-// running    | any      | drained  | any    | any     | any     | any      | no (does not occur: drain makes it draining)
-// any other  | any      | any      | any    | any     | any     | any      | no
-bool eligible(const SlotState& state) {
-  const bool running = state.lifecycle == Lifecycle::running || (planted(Defect::gate_open_while_leaving) && state.lifecycle == Lifecycle::draining);
-  const bool healthy = state.health == Health::passing || (planted(Defect::gate_ignores_health) && state.health == Health::failing);
-  return running && healthy && (state.intent == Intent::enabled || planted(Defect::gate_open_while_leaving)) && !held_back(state);
-}
 
 Step step(SlotState state, const Event& event, base::TimePoint now, const config::Pool& pool) {
   if (of_incarnation(event.type) && event.incarnation != state.incarnation && !planted(Defect::stale_events_obeyed)) return {std::move(state), {}};
@@ -454,32 +327,6 @@ Step step(SlotState state, const Event& event, base::TimePoint now, const config
   if (is_open && (!was_open || !same)) out.effects.push_back({EffectType::open_gate, state.incarnation, 0, Notice::none});
   out.state = std::move(state);
   return out;
-}
-
-bool expected(const SlotState& state, base::TimePoint now, const config::Pool& pool) {
-  switch (state.lifecycle) {
-    case Lifecycle::starting:  // the retry of a failed slot is no hope to wait for
-      return !state.paused && (pool.restart.max == 0 || state.history.counted.size() <= pool.restart.max);
-    case Lifecycle::backoff: return state.due && *state.due - now <= pool.queue.wait;
-    case Lifecycle::draining:
-    case Lifecycle::stopping: return state.leaving == Leaving::replaced || state.leaving == Leaving::crashed;
-    case Lifecycle::running:
-    case Lifecycle::stopped:
-    case Lifecycle::failed: return false;
-  }
-  return false;
-}
-
-bool wants_replacement(const SlotState& state, base::TimePoint now, const config::Pool& pool) {
-  return state.lifecycle == Lifecycle::running && state.failing_since && pool.health.restart_after &&
-         now - *state.failing_since >= *pool.health.restart_after && !planted(Defect::failing_never_replaced);
-}
-
-std::optional<base::TimePoint> next_tick(const SlotState& state) {
-  std::optional<base::TimePoint> at = state.due;
-  const bool probes = state.lifecycle == Lifecycle::starting || state.lifecycle == Lifecycle::running;
-  if (probes && (!state.probing || planted(Defect::probe_overlaps)) && (!at || state.next_probe < *at)) at = state.next_probe;
-  return at;
 }
 
 }  // namespace drover::backends

@@ -5,6 +5,14 @@
 // Three axes, each with one writer: lifecycle (this file's step), health (judge_probe in lifecycle.cpp), intent (drain and resume).
 // Beside them stand facts that hold work back and decide nothing else: paused, suspect, ejected, declined.
 //
+// A Node worker (config::node_mode) hears over its channel that it is to finish before it is signalled:
+//   - clients come through the proxy: it drains first, and hears it when nobody is inside its gate; then it has farewell() to go;
+//   - clients reach it past the proxy: nobody but itself knows when it is done, so it hears it at once and has drain.http;
+//   - `cluster`: its channel closed after that: it has finished. What still holds the process is only its own; kAfterDisconnect;
+//   - it goes of its own will (`left`): drain.http and stop.grace to finish. That is no death, and the next incarnation starts at
+//     once, but never more often than once in restart.delay: a program that leaves as its first act is no reason to spin.
+// Beyond each of these times: signal, grace, KILL, as for everybody.
+//
 // A slot may have more than one incarnation at a time: its successor that gets ready, and old ones that drain. Each has a SlotState
 // and goes through this same step(); PoolControl keeps them apart (pool_control.hpp).
 #pragma once
@@ -53,6 +61,8 @@ struct SlotState {
   bool ejected = false;      ///< its answers fail
   bool declined = false;     ///< by its own word: drain, maint, down, STOPPING=1
   bool diagnosing = false;   ///< stopping: it got its diagnostic signal, the stop signal comes when `due` is over
+  bool dismissed = false;    ///< draining: it was told over its channel to finish, or goes of its own will
+  bool left = false;         ///< draining: of its own will
   bool successor = false;    ///< its death is not the restart policy's business: the old incarnation stays
   bool probing = false;      ///< a probe was asked for and has not answered
   std::uint32_t passes = 0;  ///< in a row
@@ -95,15 +105,17 @@ enum class EventType : std::uint8_t {
   suspected,
   cleared,  ///< of suspicion
   ejected,
-  admitted,   ///< after an ejection
-  declined,   ///< by its own word
-  accepted,   ///< likewise, again
-  hung,       ///< diagnosed: diagnostic signal, then replaced
-  emptied,    ///< nobody is inside its gate any more
-  exited,     ///< the main process was reaped
-  tree_gone,  ///< and no descendant is left
+  admitted,      ///< after an ejection
+  declined,      ///< by its own word
+  accepted,      ///< likewise, again
+  hung,          ///< diagnosed: diagnostic signal, then replaced
+  emptied,       ///< nobody is inside its gate any more
+  left,          ///< it goes of its own will (Node's exitedAfterDisconnect): the next incarnation follows at once, no death is counted
+  disconnected,  ///< it has closed its channel
+  exited,        ///< the main process was reaped
+  tree_gone,     ///< and no descendant is left
 };
-inline constexpr std::size_t kEventTypes = 25;
+inline constexpr std::size_t kEventTypes = 27;
 
 struct Event {
   EventType type = EventType::tick;
@@ -117,6 +129,7 @@ enum class EffectType : std::uint8_t {
   open_gate,
   close_gate,
   probe,
+  disconnect,  ///< over its channel: finish and leave
   signal_main,
   signal_tree,
   release,  ///< nothing is left of the incarnation: free its row and port, forget it
@@ -170,16 +183,23 @@ inline constexpr base::Millis kFirstProbe{20};        ///< after a start: a quic
 inline constexpr base::Millis kReadyProbeEvery{100};  ///< while starting
 inline constexpr base::Millis kLeftoverGrace{2000};   ///< TERM to KILL for what a crashed main process left behind
 inline constexpr base::Millis kDiagnosis{1000};       ///< hang.signal to stop.signal: time to print stacks
-inline constexpr base::Millis kKillAgain{1000};       ///< a KILL that has not worked yet (uninterruptible sleep) is repeated
+inline constexpr base::Millis kForkFarewell{1000};  ///< closed channel to stop.signal: a forked Node program that lives by its channel ends by itself
+inline constexpr base::Millis kAfterDisconnect{1000};  ///< a Node cluster worker has closed its channel: what is left is its own
+inline constexpr base::Millis kKillAgain{1000};        ///< a KILL that has not worked yet (uninterruptible sleep) is repeated
 
 Step step(SlotState state, const Event& event, base::TimePoint now, const config::Pool& pool);
 
 /// Counts a death that nobody asked for on the slot's record and says what follows.
 RestartVerdict judge_death(SlotState& state, base::TimePoint now, const config::Pool& pool);
 
+/// Can a worker be told over its channel to finish?
+bool can_be_dismissed(const config::Pool& pool);
+/// How long one that was told so when it had nothing more to do may take until it is signalled; zero: it can't be told.
+base::Millis farewell(const config::Pool& pool);
+
 /// Is it kept from new work for another reason than its health?
 bool held_back(const SlotState& state);
-/// May the slot's present incarnation get new work? (truth table in lifecycle.cpp)
+/// May the slot's present incarnation get new work? (truth table in lifecycle_facts.cpp)
 bool eligible(const SlotState& state);
 /// Is its worker about to be ready, so that a request had better wait for it?
 bool expected(const SlotState& state, base::TimePoint now, const config::Pool& pool);

@@ -181,12 +181,13 @@ void PoolRunner::began_draining(std::uint32_t slot, base::Incarnation incarnatio
   const SlotState* state = control_.find(slot, incarnation);
   const std::string why = state != nullptr ? why_it_leaves(slot, *state) : "";
   if (Holding* it = find(slot, incarnation)) it->leaving_why = why;
-  if (state != nullptr && state->leaving == Leaving::replaced) ++replaced_[label(control_.asked(slot))];
+  if (state != nullptr && state->leaving == Leaving::replaced && !state->left) ++replaced_[label(control_.asked(slot))];
   base::log::info(name_of(slot), "draining");
   emit("workerDisconnect", slot, incarnation, {{"why", why}});
 }
 
 std::string PoolRunner::why_it_leaves(std::uint32_t slot, const SlotState& state) const {
+  if (state.left) return "of its own will";
   switch (state.leaving) {
     case Leaving::no:
     case Leaving::crashed: return "";

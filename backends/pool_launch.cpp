@@ -28,6 +28,10 @@ void PoolRunner::spawn(std::uint32_t slot, base::Incarnation incarnation) {
 
 base::Result<WorkerEndpoint> PoolRunner::make_endpoint(std::uint32_t slot, base::Incarnation incarnation) {
   WorkerEndpoint out;
+  if (pool_.dispatch != config::Dispatch::proxy) {
+    tell_listeners(out);
+    return out;
+  }
   if (pool_.endpoint == config::Endpoint::unix_path) {
     out.socket_path = services_.runtime_dir.socket_path(pool_, slot, incarnation);
     auto address = unix_endpoint(out.socket_path);
@@ -53,8 +57,11 @@ base::Result<void> PoolRunner::launch(std::uint32_t slot, Holding& it) {
   open_notify(slot, it);
   auto spec = launch_.spec(key_of(slot, it.incarnation), it.endpoint);
   if (!spec) return spec.error();
+  pass_listeners(*spec);
+  const base::UniqueFd worker_end = open_channel(slot, it, *spec);
   const auto pid = services_.host.start(*spec);
   if (!pid) return pid.error();
+  services_.switchboard.set_pid(peer_of(slot, it.incarnation), *pid);
   base::log::info(name_of(slot), "started (pid {}, {}, incarnation {})", *pid, it.endpoint.text, it.incarnation);
   emit("workerOnline", slot, it.incarnation, {{"pid", *pid}, {"endpoint", it.endpoint.text}});
   return {};
@@ -79,11 +86,14 @@ void PoolRunner::release(std::uint32_t slot, base::Incarnation incarnation) {
   Seat& own = seat(slot);
   const auto found = own.lives.find(incarnation);
   if (found == own.lives.end()) return;
-  const Holding& it = found->second;
+  Holding& it = found->second;
+  if (it.line.channel) close_channel(slot, it, ipc::ChannelEnd::peer);  // it was never started
   if (it.row) services_.boards.release(*it.row);
   if (it.endpoint.port != 0) services_.ports.give_back(it.endpoint.port, base::Clock::now());
   if (!it.endpoint.socket_path.empty()) ::unlink(it.endpoint.socket_path.c_str());
   if (it.usage) own.cpu_before += it.usage->cpu_seconds;
+  own.requests_before += it.line.requests;
+  own.errors_before += it.line.errors;
   services_.host.forget(key_of(slot, incarnation));
   services_.cgroups.forget(pool_.name, slot, incarnation);
   own.lives.erase(found);

@@ -32,6 +32,7 @@ void PoolRunner::second(base::TimePoint now) {
   for (const auto& [slot, incarnation] : lives()) {
     sample(slot, incarnation, now);
     watch_silence(slot, incarnation, now);
+    if (Holding* it = find(slot, incarnation)) say_faults(slot, *it, now);
   }
   look(now);
   release_killers(now);

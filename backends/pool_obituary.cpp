@@ -47,6 +47,7 @@ void PoolRunner::dying(const ChildKey& key, base::TimePoint known) {
   it->dying = state != nullptr && state->leaving == Leaving::no;
   if (it->dying) ++dying_;
   if (expected() > services_.boards.supervisor_board().expected(index_)) write_expected();
+  if (handoff_) handoff_->close({key.id.slot, key.incarnation});
   services_.boards.close(*it->row);  // before anything is looked at: from here on nobody is sent to the dead
   observe(services_.exit_to_close, base::Clock::now() - known);
   services_.cut(*it->row, key.incarnation, ipc::Cut::gone);
@@ -54,11 +55,13 @@ void PoolRunner::dying(const ChildKey& key, base::TimePoint known) {
 
 void PoolRunner::exited(const ChildKey& key, ExitStatus status) {
   const std::uint32_t slot = key.id.slot;
+  read_last_words(slot, key.incarnation);
   Holding* it = find(slot, key.incarnation);
   const SlotState* state = control_.find(slot, key.incarnation);
   if (it == nullptr || state == nullptr) return;
   if (std::exchange(it->dying, false)) --dying_;
   it->probe.reset();
+  handed_gone(slot, key.incarnation);
 
   Ending ending;
   ending.status = status;

@@ -5,6 +5,11 @@ namespace drover::backends {
 
 /// Whose the listening socket is, is asked before any probe connects: a squatter gets no request, nor a byte.
 bool PoolRunner::may_connect(std::uint32_t slot, Holding& it) {
+  const bool asks = config::node_mode(pool_) == config::NodeMode::cluster;
+  if (it.line.private_socket || (asks && pool_.dispatch != config::Dispatch::proxy)) {
+    if (!it.line.listening) it.note = "it has not said that its server listens";
+    return it.line.listening;
+  }
   if (it.endpoint.port == 0) return true;  // a path in a folder that is nobody else's
   // Without a tree first: as long as nobody listens, /proc need not be read.
   Listener who = who_listens(it.endpoint.port, {});
@@ -29,6 +34,7 @@ void PoolRunner::probe(std::uint32_t slot, base::Incarnation incarnation) {
     return;
   }
   ++services_.health_checks;
+  if (probe_by_word(slot, *it, starting)) return;
   if (!may_connect(slot, *it)) {
     probed(slot, *it, false, it->note);
     pending_.emplace_back(slot, Event{EventType::probe_failed, incarnation});
@@ -41,8 +47,17 @@ void PoolRunner::probe(std::uint32_t slot, base::Incarnation incarnation) {
   spec.host = starting ? pool_.ready.host : pool_.health.host;
   if (spec.host.empty()) spec.host = it->endpoint.port != 0 ? it->endpoint.text : "localhost";
   spec.timeout = pool_.health.timeout;
-  it->probe =
-      start_probe(services_.io, std::move(spec), [this, slot, incarnation](ProbeAnswer answer) { answered(slot, incarnation, std::move(answer)); });
+  base::UniqueFd connected;
+  if (handoff_) {
+    connected = probing_end(slot, incarnation);
+    if (!connected) {
+      pending_.emplace_back(slot, Event{EventType::probe_busy, incarnation});
+      return;
+    }
+  }
+  it->probe = start_probe(
+      services_.io, std::move(spec), [this, slot, incarnation](ProbeAnswer answer) { answered(slot, incarnation, std::move(answer)); },
+      std::move(connected));
 }
 
 void PoolRunner::answered(std::uint32_t slot, base::Incarnation incarnation, ProbeAnswer answer) {

@@ -61,6 +61,7 @@ void PoolRunner::note_word(Holding& it, ReportSource source, const Report& repor
 
 /// READY=1 counts only from a worker whose own socket listens: said before that, it is looked at again (see look()).
 void PoolRunner::heard_ready(std::uint32_t slot, Holding& it) {
+  it.word.ready = true;
   const SlotState* state = control_.find(slot, it.incarnation);
   if (pool_.ready.notify && state != nullptr && state->lifecycle == Lifecycle::starting && !may_connect(slot, it)) {
     if (!it.word.ready_too_early) base::log::warn(name_of(slot), "says that it is ready, but {}", it.note);

@@ -19,6 +19,14 @@ boost::json::array array_of(const std::vector<std::string>& lines) {
   return out;
 }
 
+ipc::StateLimits state_limits(const config::Pool& pool) {
+  ipc::StateLimits out;
+  out.keys = pool.state.keys;
+  out.value_bytes = pool.state.value.value;
+  out.bytes = pool.state.bytes.value;
+  return out;
+}
+
 /// A slot's incarnations: the present one, its successor, those that leave.
 template <class What>
 void each_state(const PoolControl& control, std::uint32_t slot, What what) {
@@ -39,6 +47,11 @@ PoolRunner::PoolRunner(Services& services, const config::Pool& pool, std::uint32
       hunt_(pool),
       autoscale_(pool),
       seed_(seed),
+      state_(ipc::make_memory_store(state_limits(pool)),
+             {[this](const std::string& key, ipc::StateService::Member by) { services_.switchboard.sync(index_, key, peer_of(by)); },
+              [this](ipc::StateService::Member to, std::string line) { services_.switchboard.change(peer_of(to), std::move(line)); }}),
+      rng_(seed),
+      shared_sockets_(launch_.user().has_value()),
       seats_(control_.size()) {}
 
 void PoolRunner::start() {
@@ -121,11 +134,14 @@ void PoolRunner::carry_out(std::uint32_t slot, const Effect& effect) {
     case EffectType::spawn: spawn(slot, effect.incarnation); break;
     case EffectType::open_gate:
       if (it != nullptr && it->row) services_.boards.open(*it->row);
+      if (it != nullptr && handoff_) handoff_->open({slot, effect.incarnation});
       break;
     case EffectType::close_gate:
       if (it != nullptr && it->row) services_.boards.close(*it->row);
+      if (handoff_) handoff_->close({slot, effect.incarnation});
       break;
     case EffectType::probe: probe(slot, effect.incarnation); break;
+    case EffectType::disconnect: dismiss(slot, effect.incarnation); break;
     case EffectType::signal_main: services_.host.signal(key_of(slot, effect.incarnation), effect.signal); break;
     case EffectType::signal_tree:
       // The group first: whoever forks meanwhile is in it. Whether there is one, the signals follow.
@@ -270,7 +286,7 @@ std::string PoolRunner::roll_failure_of(const Roll& roll) const {
 }
 
 void PoolRunner::emit(const char* name, std::uint32_t slot, base::Incarnation incarnation, boost::json::object data) {
-  services_.emit({0, name, pool_.name, slot, incarnation, std::move(data)});
+  services_.emit({0, name, pool_.name, slot, incarnation, std::move(data), ""});
 }
 
 }  // namespace drover::backends

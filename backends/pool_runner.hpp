@@ -4,12 +4,16 @@
 //         Services with the other pools.
 //
 // Its parts by topic: pool_runner.cpp (events and effects), pool_launch.cpp (start and end of a life), pool_probes.cpp, pool_announce.cpp
-// (log and events), pool_obituary.cpp, pool_reports.cpp, pool_evidence.cpp, pool_memory.cpp, pool_scale.cpp, pool_status.cpp.
+// (log and events), pool_obituary.cpp, pool_reports.cpp, pool_channel.cpp, pool_node.cpp, pool_dispatch.cpp, pool_evidence.cpp,
+// pool_memory.cpp, pool_scale.cpp, pool_status.cpp.
 #pragma once
 
 #include "backends/autoscale.hpp"
+#include "backends/dispatch.hpp"
+#include "backends/handoff.hpp"
 #include "backends/killer.hpp"
 #include "backends/livelock.hpp"
+#include "backends/node_sockets.hpp"
 #include "backends/outlier.hpp"
 #include "backends/pool_control.hpp"
 #include "backends/recent_latency.hpp"
@@ -17,12 +21,15 @@
 #include "backends/status.hpp"
 #include "backends/worker_holding.hpp"
 #include "backends/worker_launch.hpp"
+#include "ipc/pending.hpp"
+#include "ipc/state_service.hpp"
 
 #include <boost/json/object.hpp>
 
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -59,9 +66,19 @@ class PoolRunner {
   void paused(const ChildKey& key, bool paused);
   /// A proxy needs a worker of a pool that is asleep.
   void rung(base::TimePoint now);
+  /// The public listeners whose connections are all this pool's, and all that drover has: before start().
+  void take_listeners(std::vector<PublicListener> own, std::vector<int> all);
+  /// The supervisor closes them now.
+  void drop_listeners();
   /// Workers leave for good; who has been drained as long as he may is not waited for again.
   void stop();
   void kill();
+
+  /// Shared state: none: nothing expires.
+  std::optional<base::TimePoint> next_expiry() const;
+  /// True: more has expired; again at once.
+  bool expire_state(base::TimePoint now);
+  ipc::StateService& state() { return state_; }
 
   // Orders.
   /// False: a roll is running, or there is nothing to roll.
@@ -153,6 +170,46 @@ class PoolRunner {
   template <class T>
   const OwnWord::Said<T>* fresh(const std::optional<OwnWord::Said<T>>& said, base::TimePoint now) const;
 
+  // The channel: pool_channel.cpp.
+  base::UniqueFd open_channel(std::uint32_t slot, Holding& it, LaunchSpec& spec);
+  void said(std::uint32_t slot, base::Incarnation incarnation, std::string_view line);
+  void said_report(std::uint32_t slot, Holding& it, const ipc::Message& message);
+  void said_metrics(std::uint32_t slot, Holding& it, const ipc::Message& message);
+  void said_state(std::uint32_t slot, base::Incarnation incarnation, const ipc::Message& message);
+  void said_message(std::uint32_t slot, base::Incarnation incarnation, std::string_view line, ipc::Message message);
+  void note_fault(std::uint32_t slot, base::Incarnation incarnation, ipc::ChannelFault fault, std::uint64_t count, std::string_view line);
+  void say_faults(std::uint32_t slot, Holding& it, base::TimePoint now);
+  void channel_ended(std::uint32_t slot, base::Incarnation incarnation, ipc::ChannelEnd end);
+  void close_channel(std::uint32_t slot, Holding& it, ipc::ChannelEnd why);
+  void read_last_words(std::uint32_t slot, base::Incarnation incarnation);
+  ipc::PeerId peer_of(std::uint32_t slot, base::Incarnation incarnation) const { return {index_, slot, incarnation}; }
+  static ipc::StateService::Member member_of(std::uint32_t slot, base::Incarnation incarnation) {
+    return (static_cast<ipc::StateService::Member>(slot) << 32U) | incarnation;
+  }
+  ipc::PeerId peer_of(ipc::StateService::Member member) const { return {index_, static_cast<std::uint32_t>(member >> 32U), member & UINT32_MAX}; }
+
+  // Node programs, and pools whose clients do not come through the proxy: pool_node.cpp, pool_dispatch.cpp.
+  void make_node(std::uint32_t slot, Holding& it);
+  ListenAnswer node_asks(std::uint32_t slot, base::Incarnation incarnation, const ListenQuery& query);
+  void node_listens(std::uint32_t slot, base::Incarnation incarnation, const ListenQuery& query);
+  void node_closed(std::uint32_t slot, base::Incarnation incarnation, const ListenQuery& query);
+  void node_leaves(std::uint32_t slot, base::Incarnation incarnation);
+  void node_passed(std::uint32_t slot, base::Incarnation incarnation);
+  bool is_main(const ListenQuery& query) const;
+  const PublicListener* listener_for(const ListenQuery& query) const;
+  ListenAnswer give_private(std::uint32_t slot, Holding& it, const ListenQuery& query);
+  ListenAnswer give_connections(Holding& it, const ListenQuery& query);
+  ListenAnswer give_listener(Holding& it, const ListenQuery& query, const PublicListener& listener);
+  ListenAnswer refuse_port(std::uint32_t slot, const ListenQuery& query);
+  void tell_listeners(WorkerEndpoint& endpoint) const;
+  void pass_listeners(LaunchSpec& spec) const;
+  std::uint64_t hand_over(const Handoff::Outlet& to, base::UniqueFd connection);
+  Handoff::Load load_of(const Handoff::Outlet& of);
+  void handed_gone(std::uint32_t slot, base::Incarnation incarnation);
+  bool probe_by_word(std::uint32_t slot, Holding& it, bool starting);
+  base::UniqueFd probing_end(std::uint32_t slot, base::Incarnation incarnation);
+  void dismiss(std::uint32_t slot, base::Incarnation incarnation);
+
   // Evidence: pool_evidence.cpp.
   void forgive_gap(base::TimePoint now);
   void gather(base::TimePoint now);
@@ -180,6 +237,8 @@ class PoolRunner {
 
   WorkerStatus worker_status(std::uint32_t slot) const;
   void add_life(WorkerStatus& out, std::uint32_t slot, const Holding& it) const;
+  void add_channel(WorkerStatus& out, std::uint32_t slot) const;
+  void add_channels(PoolStatus& out) const;
 
   Seat& seat(std::uint32_t slot) { return seats_[slot - 1]; }
   Holding* find(std::uint32_t slot, base::Incarnation incarnation);
@@ -198,6 +257,14 @@ class PoolRunner {
   KillerHunt hunt_;
   Autoscale autoscale_;
   std::uint64_t seed_;
+  ipc::StateService state_;
+  ChannelTotals channels_;  ///< of channels that are closed
+  base::Rng rng_;
+  NodeServerData node_data_;
+  SharedSockets shared_sockets_;
+  std::vector<PublicListener> public_;
+  std::vector<int> all_listeners_;
+  std::unique_ptr<Handoff> handoff_;  ///< dispatch = "handoff"
   std::vector<Seat> seats_;
   std::vector<SlotEffect> effects_;
   std::vector<std::pair<std::uint32_t, Event>> pending_;  ///< what effects have brought about

@@ -84,6 +84,7 @@ WorkerStatus PoolRunner::worker_status(std::uint32_t slot) const {
     if (it.usage) out.cpu_seconds += it.usage->cpu_seconds;
   }
   if (const Holding* it = present(slot)) add_life(out, slot, *it);
+  add_channel(out, slot);
   return out;
 }
 
@@ -122,6 +123,46 @@ void PoolRunner::add_life(WorkerStatus& out, std::uint32_t slot, const Holding& 
   if (const auto forecast = it.recycling->forecast(now)) out.memory_forecast_seconds = seconds(*forecast);
 }
 
+void PoolRunner::add_channel(WorkerStatus& out, std::uint32_t slot) const {
+  const Seat& own = seats_[slot - 1];
+  out.reported_requests = own.requests_before;
+  out.reported_errors = own.errors_before;
+  for (const auto& [incarnation, it] : own.lives) {
+    out.reported_requests += it.line.requests;
+    out.reported_errors += it.line.errors;
+  }
+  const Holding* it = present(slot);
+  if (it == nullptr) return;
+  const WorkerLine& line = it->line;
+  if (line.channel || line.was_open) out.channel = line.channel ? "open" : "closed";
+  const ipc::Channel::Counts counts = line.channel ? line.channel->counts() : line.counts;
+  out.messages_in = counts.lines_in;
+  out.messages_out = counts.lines_out;
+  out.last_error = line.last_error;
+  out.metrics = line.metrics;
+}
+
+/// Those of channels that are closed, and those of the live ones.
+void PoolRunner::add_channels(PoolStatus& out) const {
+  ChannelTotals all = channels_;
+  for (const Seat& own : seats_) {
+    for (const auto& [incarnation, it] : own.lives) {
+      if (it.line.channel) all.add(it.line.channel->counts());
+    }
+  }
+  out.messages_in = all.lines_in;
+  out.messages_out = all.lines_out;
+  for (std::size_t i = 0; i < all.faults.size(); ++i) out.channel_faults[ipc::to_text(static_cast<ipc::ChannelFault>(i))] = all.faults[i];
+  out.channel_faults["metric"] = all.metrics_passed_over;
+  out.channel_closed = all.closed;
+  const Switchboard::Undelivered undelivered = services_.switchboard.undelivered(index_);
+  out.undeliverable = {
+      {"unknown_target", undelivered.unknown_target}, {"no_channel", undelivered.no_channel}, {"late_response", undelivered.late_response}};
+  out.state_keys = state_.store().keys();
+  out.state_bytes = state_.store().bytes();
+  out.requests_reported = pool_.dispatch != config::Dispatch::proxy;
+}
+
 PoolStatus PoolRunner::status() const {
   const base::TimePoint now = base::Clock::now();
   PoolStatus out;
@@ -154,6 +195,11 @@ PoolStatus PoolRunner::status() const {
   out.suspicions = suspicions_;
   out.killers_found = killers_found_;
   out.p99_seconds = seconds(latency_.p99());
+  add_channels(out);
+  if (handoff_) {
+    const Handoff::Counts& counts = handoff_->counts();
+    out.handoff = {counts.accepted, counts.given, counts.taken, counts.refused, counts.rescued, counts.dropped, handoff_->waiting()};
+  }
   return out;
 }
 

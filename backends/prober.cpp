@@ -132,6 +132,7 @@ Awaitable<ProbeAnswer> probe(State& state) {
   co_await asio::post(state.socket.get_executor(), asio::use_awaitable_t<Executor>{});  // `done` never comes before start_probe returns
   const auto& address = state.spec.endpoint;
   if (!state.done) co_return ProbeAnswer{};
+  if (state.socket.is_open()) co_return co_await ask(state);
   const asio::generic::stream_protocol::endpoint endpoint(address.addr(), address.length);
   auto [error] = co_await state.socket.async_connect(endpoint, kAwait);
   if (error) co_return failed(in_words(state, error, "connect"));
@@ -155,8 +156,13 @@ class RunningProbe : public Probe {
 
 }  // namespace
 
-std::unique_ptr<Probe> start_probe(asio::io_context& io, ProbeSpec spec, std::function<void(ProbeAnswer)> done) {
+std::unique_ptr<Probe> start_probe(asio::io_context& io, ProbeSpec spec, std::function<void(ProbeAnswer)> done, base::UniqueFd connected) {
   auto state = std::make_shared<State>(io, std::move(spec), std::move(done));
+  if (connected) {
+    Code failed;  // then it connects where nobody is, and says so
+    state->socket.assign(asio::generic::stream_protocol(AF_UNIX, 0), connected.get(), failed);
+    if (!failed) connected.release();
+  }
   state->deadline.expires_after(state->spec.timeout);
   state->deadline.async_wait([state](const Code& error) {
     if (error || !state->done) return;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backends/report.hpp"
+#include "base/unique_fd.hpp"
 #include "base/units.hpp"
 #include "board/supervisor_board.hpp"
 
@@ -35,6 +36,7 @@ class Probe {
  public:
   virtual ~Probe() = default;
 };
-std::unique_ptr<Probe> start_probe(boost::asio::io_context& io, ProbeSpec spec, std::function<void(ProbeAnswer)> done);
+/// `connected`: ask there, on a connection that was made already, instead of at spec.endpoint.
+std::unique_ptr<Probe> start_probe(boost::asio::io_context& io, ProbeSpec spec, std::function<void(ProbeAnswer)> done, base::UniqueFd connected = {});
 
 }  // namespace drover::backends

@@ -58,8 +58,10 @@ struct LaunchSpec {
   std::optional<unsigned> umask;
   ChildLimits limits;
   std::optional<Credentials> user;
-  std::vector<std::pair<int, int>> descriptors;  ///< {ours, number in the child (> 2)}
-  bool capture_output = true;                    ///< standard output and error line by line into the log; else inherited
+  /// {ours, number in the child (> 2)}. Open files are shared, not copied: whether one blocks is the same on both sides.
+  std::vector<std::pair<int, int>> descriptors;
+  bool listen_pid = false;     ///< LISTEN_PID = its own pid is added to its environment: only the child knows it in time
+  bool capture_output = true;  ///< standard output and error line by line into the log; else inherited
 };
 
 struct ExitStatus {

@@ -46,8 +46,7 @@ std::string cleaned(std::string_view text) {
   return out;
 }
 
-std::optional<double> number(const json::object& object, const char* key, double most) {
-  const json::value* value = object.if_contains(key);
+std::optional<double> number(const json::value* value, double most) {
   if (value == nullptr || !value->is_number()) return std::nullopt;
   const double figure = value->is_double()  ? value->get_double()
                         : value->is_int64() ? static_cast<double>(value->get_int64())
@@ -63,10 +62,11 @@ Report report_of_json(std::string_view body) {
   Report report;
   if (error || !value.is_object()) return report;
   const json::object& object = value.get_object();
-  if (const auto memory = number(object, "memory", kMaxMemory)) report.memory_bytes = static_cast<std::uint64_t>(*memory);
-  report.cpu_percent = number(object, "cpu", kMaxCpuPercent);
+  if (const auto memory = number(object.if_contains("memory"), kMaxMemory)) report.memory_bytes = static_cast<std::uint64_t>(*memory);
+  report.cpu_percent = number(object.if_contains("cpu"), kMaxCpuPercent);
   if (const json::value* ready = object.if_contains("ready"); ready != nullptr && ready->is_bool()) report.ready = ready->get_bool();
-  if (const auto share = number(object, "share", kMostPercent)) report.share = static_cast<std::uint32_t>(std::min<double>(*share, kWholeShare));
+  if (const auto share = number(object.if_contains("share"), kMostPercent))
+    report.share = static_cast<std::uint32_t>(std::min<double>(*share, kWholeShare));
   if (const json::value* status = object.if_contains("status"); status != nullptr && status->is_string()) {
     report.status = cleaned({status->get_string().data(), status->get_string().size()});
   }
@@ -200,6 +200,34 @@ std::optional<Report> report_of_notification(std::string_view datagram) {
     known = take_assignment(line, report) || known;
   }
   return known ? std::optional(std::move(report)) : std::nullopt;
+}
+
+Report report_of_message(const ipc::Message& message) {
+  Report report;
+  if (message.type() == "ready" || message.object() == nullptr) {
+    report.ready = true;
+    return report;
+  }
+  report.alive = true;
+  const json::value* memory = message.member("memory");
+  if (memory != nullptr && memory->is_object()) memory = memory->get_object().if_contains("rss");
+  if (const auto bytes = number(memory, kMaxMemory)) report.memory_bytes = static_cast<std::uint64_t>(*bytes);
+  report.cpu_percent = number(message.member("cpu"), kMaxCpuPercent);
+  if (const auto share = number(message.member("share"), kMostPercent))
+    report.share = static_cast<std::uint32_t>(std::min<double>(*share, kWholeShare));
+  if (const json::value* ready = message.member("ready"); ready != nullptr && ready->is_bool()) report.ready = ready->get_bool();
+  if (const json::value* status = message.member("status"); status != nullptr && status->is_string()) {
+    report.status = cleaned({status->get_string().data(), status->get_string().size()});
+  }
+  return report;
+}
+
+std::string error_of_message(const ipc::Message& message) {
+  const json::value* error = message.member("error");
+  if (error == nullptr) error = message.member("message");
+  if (error != nullptr && error->is_object()) error = error->get_object().if_contains("message");
+  if (error == nullptr || !error->is_string()) return {};
+  return cleaned({error->get_string().data(), error->get_string().size()});
 }
 
 }  // namespace drover::backends

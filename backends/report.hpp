@@ -2,6 +2,8 @@
 // Thread: supervisor's deciding thread. Ownership: values.
 #pragma once
 
+#include "ipc/message.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -35,5 +37,10 @@ std::optional<Report> report_of_answer(std::string_view content_type, std::strin
 /// A NOTIFY_SOCKET datagram (sd_notify(3)). Unknown lines are passed over, a later one goes before an earlier one. None: nothing of
 /// it is known.
 std::optional<Report> report_of_notification(std::string_view datagram);
+/// A channel's message of type stats, health or ready, its members at the top or in `data`; `memory` a number of bytes or an object
+/// with `rss` (Node's process.memoryUsage()).
+Report report_of_message(const ipc::Message& message);
+/// What a message of type error says: text that any terminal may see.
+std::string error_of_message(const ipc::Message& message);
 
 }  // namespace drover::backends

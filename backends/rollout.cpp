@@ -60,7 +60,7 @@ void PoolControl::advance_roll(base::TimePoint now, Out& out) {
 
 /// Longer than anything that lets a roll wait takes: a replacement begun before it, an old incarnation's leave, a delay.
 base::Millis PoolControl::roll_patience() const {
-  return pool_->ready.timeout * 2 + pool_->rolling.soak + pool_->drain.http + pool_->stop.grace + pool_->restart.max_delay;
+  return pool_->ready.timeout * 2 + pool_->rolling.soak + pool_->drain.http + farewell(*pool_) + pool_->stop.grace + pool_->restart.max_delay;
 }
 
 /// Who is through, who has left the roll, who has failed it.

@@ -9,6 +9,7 @@
 #include "backends/ports.hpp"
 #include "backends/process_host.hpp"
 #include "backends/pss.hpp"
+#include "backends/switchboard.hpp"
 #include "backends/worker_launch.hpp"
 #include "ipc/control.hpp"
 
@@ -31,6 +32,7 @@ struct Services {
   RuntimeDir& runtime_dir;
   Cgroups& cgroups;
   PssReader& pss;
+  Switchboard& switchboard;
   EventJournal& events;
   Obituaries& obituaries;
   std::function<void(std::uint32_t row, base::Incarnation, ipc::Cut)> cut;  ///< connections to a worker

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,6 +61,14 @@ struct WorkerStatus {
   std::uint32_t leaving = 0;            ///< old incarnations that still drain or stop
   double restart_in_seconds = -1;       ///< backoff, failed: until the next start; < 0: none
   std::string note;                     ///< why it is as it is: last probe's reason, "listener's owner can't be read", last exit
+
+  std::string channel = "none";           ///< "open"; "closed"; "none": it never had one
+  std::uint64_t messages_in = 0;          ///< from this incarnation
+  std::uint64_t messages_out = 0;         ///< to it
+  std::uint64_t reported_requests = 0;    ///< messages {type: "request"} of the slot, all its incarnations
+  std::uint64_t reported_errors = 0;      ///< likewise {type: "error"}
+  std::string last_error;                 ///< what the last of them said
+  std::map<std::string, double> metrics;  ///< its own figures
 };
 
 struct PoolStatus {
@@ -96,6 +105,26 @@ struct PoolStatus {
   std::uint64_t suspicions = 0;
   std::uint64_t killers_found = 0;
   double p99_seconds = 0;  ///< of the last minute's exchanges
+
+  bool requests_reported = false;  ///< drover does not see its requests: what workers report stands for them
+  std::uint64_t messages_in = 0;
+  std::uint64_t messages_out = 0;
+  std::map<std::string, std::uint64_t> channel_faults;  ///< by fault
+  std::map<std::string, std::uint64_t> channel_closed;  ///< by why
+  std::map<std::string, std::uint64_t> undeliverable;   ///< messages from its workers, by reason
+  std::size_t state_keys = 0;
+  std::size_t state_bytes = 0;
+  /// dispatch = "handoff": connections. Members as Handoff::Counts.
+  struct Handed {
+    std::uint64_t accepted = 0;
+    std::uint64_t given = 0;
+    std::uint64_t taken = 0;
+    std::uint64_t refused = 0;
+    std::uint64_t rescued = 0;
+    std::uint64_t dropped = 0;
+    std::size_t waiting = 0;  ///< now
+  };
+  std::optional<Handed> handoff;
 };
 
 struct ProxyStatus {

@@ -65,6 +65,8 @@ Supervisor::Supervisor(boost::asio::io_context& io, config::Config config, Super
                  [this](const ChildKey& key, std::string_view line) { child_wrote(key, line); }}),
       ports_(config_.cluster.ports, random_seed()),
       pss_(io),
+      switchboard_(io, {[this](std::string_view name) { return find_pool(name); },
+                        [this](std::uint32_t pool, std::uint32_t slot) { return present(pool, slot); }}),
       control_(io.get_executor()),
       second_(io.get_executor()),
       stop_timer_(io.get_executor()),
@@ -130,7 +132,8 @@ base::Result<std::optional<Credentials>> Supervisor::proxy_user() const {
 
 base::Result<void> Supervisor::bind_all() {
   for (const config::Listener& listener : config_.listeners) {
-    auto opened = Listening::open(listener.bind, "listener " + listener.name);
+    const bool by_workers = !config::proxied(listener) && config_.pools[*listener.pool].dispatch == config::Dispatch::shared;
+    auto opened = Listening::open(listener.bind, "listener " + listener.name, by_workers ? Listening::Accepts::by_others : Listening::Accepts::here);
     if (!opened) return opened.error();
     base::log::info(kSubject, "listener {} listens on {}", listener.name, opened->address());
     listener_names_.push_back({listener.name, opened->address(), 0});
@@ -157,6 +160,7 @@ base::Result<void> Supervisor::make_pools(std::optional<gid_t> proxy_group) {
                              .runtime_dir = *runtime_dir_,
                              .cgroups = *cgroups_,
                              .pss = pss_,
+                             .switchboard = switchboard_,
                              .events = events_,
                              .obituaries = obituaries_,
                              .cut =
@@ -175,7 +179,21 @@ base::Result<void> Supervisor::make_pools(std::optional<gid_t> proxy_group) {
     }
     pools_.emplace_back(*services_, pool, index, std::move(*launch), random_seed());
   }
+  hand_out_listeners();
   return {};
+}
+
+/// Each pool is told of those whose connections are all its own.
+void Supervisor::hand_out_listeners() {
+  std::vector<int> all;
+  for (const Listening& listener : listeners_) all.push_back(listener.fd());
+  for (std::uint32_t index = 0; index < pools_.size(); ++index) {
+    std::vector<PublicListener> own;
+    for (std::size_t i = 0; i < listeners_.size(); ++i) {
+      if (config_.listeners[i].pool == index) own.push_back(public_listener(listeners_[i].fd(), config_.listeners[i].name, listeners_[i].address()));
+    }
+    pools_[index].take_listeners(std::move(own), all);
+  }
 }
 
 base::Result<void> Supervisor::make_proxy(std::optional<Credentials> user) {
@@ -188,7 +206,9 @@ base::Result<void> Supervisor::make_proxy(std::optional<Credentials> user) {
   launch.user = std::move(user);
   launch.config_fd = config_fd_.get();
   launch.cpus = config_.cpus;
-  for (const Listening& listener : listeners_) launch.listeners.push_back(listener.fd());
+  for (std::size_t i = 0; i < listeners_.size(); ++i) {
+    if (config::proxied(config_.listeners[i])) launch.listeners.push_back(listeners_[i].fd());
+  }
   proxy_.emplace(io_, host_, *boards_, std::move(launch),
                  ProxyKeeper::Hooks{.ready =
                                         [this] {
@@ -239,7 +259,7 @@ void Supervisor::child_wrote(const ChildKey& key, std::string_view line) {
   output_.add({unix_now(), config_.pools[key.id.pool].name, key.id.slot, key.incarnation, std::string(line)});
 }
 
-void Supervisor::emit(const char* name, boost::json::object data) { events_.add({unix_now(), name, "", 0, 0, std::move(data)}); }
+void Supervisor::emit(const char* name, boost::json::object data) { events_.add({unix_now(), name, "", 0, 0, std::move(data), ""}); }
 
 /// The board has one list of all pools' killers.
 void Supervisor::write_blocked() {
@@ -275,6 +295,7 @@ void Supervisor::control_turn() {
     if (pool.poll_every()) pool.poll();
     if (const auto at = pool.next_tick(); at && *at <= began) pool.tick(began);
     if (const auto at = pool.next_look(); at && *at <= began) pool.look(began);
+    if (const auto at = pool.next_expiry(); at && *at <= began) pool.expire_state(began);
   }
   const bool rows_rest = boards_->sweep();
   planning_ = false;
@@ -291,6 +312,7 @@ void Supervisor::control_turn() {
   for (PoolRunner& pool : pools_) {
     if (const auto at = pool.next_tick()) consider(*at);
     if (const auto at = pool.next_look()) consider(*at);
+    if (const auto at = pool.next_expiry()) consider(*at);
     if (const auto every = pool.poll_every()) consider(now + *every);
   }
   if (rows_rest) consider(now + kRowPoll);

@@ -1,6 +1,7 @@
 // Role: the supervisor's glue: listening sockets, the proxy, the pools, signals, sampling and the order of start and stop.
 //       What is decided is decided in pool_control.hpp; this carries time and events to it.
-//       In parts: supervisor.cpp (start, turns), supervisor_orders.cpp, supervisor_status.cpp, supervisor_stop.cpp (signals, stop).
+//       In parts: supervisor.cpp (start, turns), supervisor_orders.cpp, supervisor_messages.cpp, supervisor_status.cpp,
+//       supervisor_stop.cpp (signals, stop).
 // Thread: one, the deciding one, that runs `io`. No signal that it reads may be unblocked in any thread: make it (or run under
 //         init, which blocks them) before the log or any other thread is started. Ownership: owns all it makes; borrows `io`.
 #pragma once
@@ -9,6 +10,7 @@
 #include "backends/endpoint.hpp"
 #include "backends/events.hpp"
 #include "backends/limits.hpp"
+#include "backends/messages.hpp"
 #include "backends/obituary.hpp"
 #include "backends/order_tracker.hpp"
 #include "backends/orders.hpp"
@@ -19,6 +21,7 @@
 #include "backends/pss.hpp"
 #include "backends/services.hpp"
 #include "backends/status.hpp"
+#include "backends/switchboard.hpp"
 #include "backends/worker_launch.hpp"
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
@@ -32,6 +35,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -72,6 +76,14 @@ class Supervisor {
   base::Result<OrderId> order(const Order& order, OrderWatcher watcher);
   /// The watcher is gone; what was begun goes on.
   void forget(OrderId id);
+  // Messages and shared state on behalf of the operator (supervisor_messages.cpp); errors as admin/door.hpp names them.
+  base::Result<std::size_t> send_message(const Target& target, const std::string& type, const boost::json::value& data);
+  base::Result<RequestNumber> request(const Target& target, const std::string& type, const boost::json::value& data, base::Millis timeout,
+                                      AnswerWatcher watcher);
+  void forget_request(RequestNumber number);
+  base::Result<boost::json::value> state(const std::string& pool, const boost::json::object& request);
+  base::Result<StateWatchId> watch_state(const std::string& pool, const std::string& key, StateWatcher watcher);
+  void unwatch_state(StateWatchId id);
   /// Graceful; `forced`: everything is killed now.
   void request_stop(bool forced);
   /// One signal as the loop reads it (public so that a test can send one without a process of its own).
@@ -91,6 +103,8 @@ class Supervisor {
   base::Result<void> watch_signals();
   base::Result<void> bind_all();
   base::Result<void> make_pools(std::optional<gid_t> proxy_group);
+  void hand_out_listeners();
+  void close_listeners();
   base::Result<void> make_proxy(std::optional<Credentials> user);
   base::Result<std::optional<Credentials>> proxy_user() const;
 
@@ -113,6 +127,8 @@ class Supervisor {
   bool ready() const;
   bool all_stopped() const;
 
+  std::optional<std::uint32_t> find_pool(std::string_view name) const;
+  std::optional<base::Incarnation> present(std::uint32_t pool, std::uint32_t slot) const;
   base::Result<std::uint32_t> find_target(const Target& target) const;
   std::string known_targets() const;
   base::Result<void> obey(const Order& order, PoolRunner& pool);
@@ -151,6 +167,7 @@ class Supervisor {
   Ports ports_;
   std::optional<Services> services_;
   PssReader pss_;
+  Switchboard switchboard_;
   std::deque<PoolRunner> pools_;
   OrderTracker orders_{pools_};
   std::optional<ProxyKeeper> proxy_;
@@ -171,6 +188,12 @@ class Supervisor {
   EventJournal events_{kEventsKept, kEventBytesKept};
   OutputJournal output_{kLinesKept, kLineBytesKept};
   Obituaries obituaries_;
+  struct StateWatch {
+    std::uint32_t pool = 0;
+    std::uint64_t watch = 0;
+  };
+  std::map<StateWatchId, StateWatch> state_watches_;
+  StateWatchId last_state_watch_ = 0;
 };
 
 }  // namespace drover::backends

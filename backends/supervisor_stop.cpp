@@ -114,7 +114,7 @@ void Supervisor::request_stop(bool forced) {
   phase_ = Phase::draining;
   begin_stop();
   stop_by_ = base::Clock::now() + config_.cluster.shutdown;
-  listeners_.clear();
+  close_listeners();
   base::Millis longest{0};
   for (const config::Pool& pool : config_.pools) longest = std::max({longest, pool.drain.http, pool.drain.tunnel});
   base::log::info(kSubject, "stopping: no new clients; those that are served have {}", base::to_text(longest));
@@ -123,6 +123,11 @@ void Supervisor::request_stop(bool forced) {
     if (!code) drained();
   });
   proxy_->drain(longest);
+}
+
+void Supervisor::close_listeners() {
+  for (PoolRunner& pool : pools_) pool.drop_listeners();
+  listeners_.clear();
 }
 
 /// Once, whichever way the stop begins: from here on nothing that was ordered comes about.
@@ -166,7 +171,7 @@ void Supervisor::force() {
   forced_ = true;
   exit_code_ = 1;
   begin_stop();
-  listeners_.clear();
+  close_listeners();
   phase_ = Phase::stopping_workers;
   stop_timer_.expires_after(kKillTime);
   stop_timer_.async_wait([this](const boost::system::error_code& code) {

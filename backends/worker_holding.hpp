@@ -10,6 +10,7 @@
 #include "backends/recycle.hpp"
 #include "backends/report.hpp"
 #include "backends/worker_launch.hpp"
+#include "backends/worker_line.hpp"
 #include "base/units.hpp"
 
 #include <cstdint>
@@ -37,6 +38,7 @@ struct OwnWord {
   std::uint32_t share = 100;
   /// When it last reported by itself as one does again and again (WATCHDOG=1, figures): its silence would say something.
   std::optional<base::TimePoint> regular_at;
+  bool ready = false;   ///< it has said so
   bool silent = false;  ///< that it has fallen silent was said
   /// READY=1 was said before its socket listened: when that was last looked at.
   std::optional<base::TimePoint> ready_too_early;
@@ -93,6 +95,7 @@ struct Holding {
   std::unique_ptr<Probe> probe;
   std::deque<ProbeResult> probes;  ///< the last ones, oldest first
   std::unique_ptr<NotifySocket> notify;
+  WorkerLine line;
   OwnWord word;
 
   std::optional<Usage> usage;
@@ -125,6 +128,8 @@ struct Seat {
   std::map<base::Incarnation, Holding> lives;  ///< its present one, its successor, those that leave: never more than a few
   std::string note;                            ///< last exit, why it was not started
   double cpu_before = 0;                       ///< of incarnations that are gone
+  std::uint64_t requests_before = 0;           ///< likewise, by their own word
+  std::uint64_t errors_before = 0;
   std::map<std::string, std::uint64_t> exits;
   std::uint32_t never_ready_in_row = 0;
   std::uint32_t young_in_row = 0;

@@ -37,13 +37,20 @@ void set(std::vector<std::string>& env, const std::string& name, const std::stri
   env.push_back(name + "=" + value);
 }
 
+/// PORT and HOST, or SOCKET, whichever it has.
+WorkerEndpoint::Told told(const WorkerEndpoint& endpoint) {
+  if (endpoint.port != 0) return {kHost, endpoint.port, ""};
+  if (!endpoint.socket_path.empty()) return {"", 0, endpoint.socket_path};
+  return endpoint.told;
+}
+
 /// What ${…} means for one worker.
 config::Lookup lookup_in(const std::vector<std::string>& env, const std::string& slot, const WorkerEndpoint& endpoint) {
-  return [&](std::string_view name) -> std::optional<std::string> {
+  return [&, its = told(endpoint)](std::string_view name) -> std::optional<std::string> {
     if (name == "WORKER") return slot;
-    if (name == "PORT" && endpoint.port != 0) return std::to_string(endpoint.port);
-    if (name == "HOST" && endpoint.port != 0) return kHost;
-    if (name == "SOCKET" && !endpoint.socket_path.empty()) return endpoint.socket_path;
+    if (name == "PORT" && its.port != 0) return std::to_string(its.port);
+    if (name == "HOST" && its.port != 0) return its.host;
+    if (name == "SOCKET" && !its.socket_path.empty()) return its.socket_path;
     const auto found = std::ranges::find(env, name, [](const std::string& entry) { return name_of(entry); });
     if (found == env.end()) return std::nullopt;
     return found->substr(name.size() + 1);
@@ -142,11 +149,11 @@ base::Result<LaunchSpec> WorkerLaunch::spec(const ChildKey& key, const WorkerEnd
     if (!value) return base::Error{"pool " + pool_->name + ": command: " + value.error().message, value.error().code};
     out.argv.push_back(std::move(*value));
   }
-  if (endpoint.port != 0) {
-    set(out.env, "PORT", std::to_string(endpoint.port));
-    set(out.env, "HOST", kHost);
+  if (const auto its = told(endpoint); its.port != 0) {
+    set(out.env, "PORT", std::to_string(its.port));
+    set(out.env, "HOST", its.host);
   } else {
-    set(out.env, "SOCKET", endpoint.socket_path);
+    set(out.env, "SOCKET", its.socket_path);
   }
   set(out.env, "DROVER_POOL", pool_->name);
   set(out.env, "DROVER_WORKER", slot);

@@ -23,6 +23,13 @@ struct WorkerEndpoint {
   std::string socket_path;  ///< unix
   std::string text;         ///< "127.0.0.1:20001", "unix:/path"
   std::string notify_path;  ///< its NOTIFY_SOCKET; "" = none
+  /// Its clients do not come through the proxy: what it is told of the pool's listener as PORT and HOST, or SOCKET.
+  struct Told {
+    std::string host;
+    std::uint16_t port = 0;
+    std::string socket_path;
+  };
+  Told told;
 };
 
 /// drover's own environment without what would mislead a child: NOTIFY_SOCKET, WATCHDOG_*, LISTEN_*, and the worker names of a

@@ -151,8 +151,8 @@ class Writer {
       const std::string name(key.name);
       if (key.fields != nullptr) {
         fields(key, key.inner(target));
-      } else if (&of == &config::section("route") && key.name == "pool") {
-        out_ += "pool = " + string_text(pool) + "\n";  // known by its position in the Config, not by a field of the route
+      } else if (key.name == "pool" && !pool.empty()) {  // of a route or a listener: a position in the Config
+        out_ += "pool = " + string_text(pool) + "\n";
       } else if (const auto text = value(key, target)) {
         out_ += name + " = " + *text + "\n";
       } else {
@@ -217,7 +217,9 @@ std::string effective(const Config& config, Secrets secrets) {
   writer.section("[admin]", section("admin"), &copy.admin);
   writer.section("[log]", section("log"), &copy.log);
   writer.section("[proxy]", section("proxy"), &copy.proxy);
-  for (Listener& each : copy.listeners) writer.section("[listener." + each.name + "]", section("listener"), &each);
+  for (Listener& each : copy.listeners) {
+    writer.section("[listener." + each.name + "]", section("listener"), &each, each.pool ? copy.pools[*each.pool].name : "");
+  }
   for (Pool& each : copy.pools) writer.section("[pool." + each.name + "]", section("pool"), &each);
   for (Route& each : copy.routes) writer.section("[[route]]", section("route"), &each, copy.pools[each.pool].name);
   return writer.take();

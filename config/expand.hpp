@@ -22,8 +22,9 @@ base::Result<std::string> expand(std::string_view text, const Lookup& lookup);
 base::Result<std::vector<std::string>> names_in(std::string_view text);
 
 /// What a worker never inherits: drover's own, or made anew under the same name for each worker.
-inline constexpr std::array<std::string_view, 10> kWithheldNames{"NOTIFY_SOCKET",      "WATCHDOG_PID",     "WATCHDOG_USEC", "LISTEN_PID",
-                                                                 "LISTEN_FDS",         "LISTEN_FDNAMES",   "DROVER_POOL",   "DROVER_WORKER",
-                                                                 "DROVER_INCARNATION", "DROVER_CHANNEL_FD"};
+inline constexpr std::array<std::string_view, 13> kWithheldNames{
+    "NOTIFY_SOCKET", "WATCHDOG_PID",  "WATCHDOG_USEC",      "LISTEN_PID",        "LISTEN_FDS",      "LISTEN_FDNAMES",
+    "DROVER_POOL",   "DROVER_WORKER", "DROVER_INCARNATION", "DROVER_CHANNEL_FD", "NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE",
+    "NODE_UNIQUE_ID"};
 
 }  // namespace drover::config

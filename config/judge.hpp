@@ -5,6 +5,7 @@
 #include "config/parse.hpp"
 #include "config/validate.hpp"
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -28,5 +29,7 @@ class Judge {
 
 /// Relations between the keys of one pool.
 void validate_pool(Judge& judge, const Pool& pool);
+/// Who accepts each pool's clients; sets Listener::pool. `listener_pools`: the pool's name as written, by listener.
+void validate_dispatch(Judge& judge, const std::map<std::string, std::string>& listener_pools);
 
 }  // namespace drover::config

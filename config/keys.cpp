@@ -55,8 +55,13 @@ constexpr std::array kModes{Choice{"http"}, Choice{"tcp", true}};
 constexpr std::array kOrders{Choice{"slot", false, "by number"}, Choice{"oldest", false, "longest-lived first"},
                              Choice{"largest", false, "most memory first"}};
 constexpr std::array kEndpoints{Choice{"tcp"}, Choice{"unix"}};
-constexpr std::array kDispatches{Choice{"proxy"}, Choice{"handoff", true}, Choice{"shared", true}};
-constexpr std::array kNodes{Choice{"auto"}, Choice{"cluster", true}, Choice{"fork", true}, Choice{"off"}};
+constexpr std::array kDispatches{
+    Choice{"proxy", false, "the proxy: HTTP, with all that it offers"},
+    Choice{"handoff", false, "drover, which passes each connection to a worker that `strategy` chooses; Node's cluster module"},
+    Choice{"shared", false, "the workers, on one listening socket: the kernel chooses; by Node's cluster module or LISTEN_FDS"}};
+constexpr std::array kNodes{Choice{"auto", false, "cluster if the command's program is node, else off"},
+                            Choice{"cluster", false, "as a worker of Node's cluster module, whose primary drover is"},
+                            Choice{"fork", false, "as a child of child_process.fork"}, Choice{"off", false, "no Node program"}};
 
 template <const auto& Keys>
 std::span<const Key> as_span() {
@@ -127,9 +132,9 @@ constexpr Section kListenerLimitsSection{"", "how much a client may send", as_sp
 constexpr std::array kListener{
   Key{"bind", Type::bind, R"("127.0.0.1:3000")", "\"host:port\", \":port\" (all addresses), \"[::1]:port\", \"unix:/path\"", at<&Listener::bind>},
   Key{"mode", Type::choice, R"("http")", "what clients speak", {}, {}, {}, kModes},
+  Key{"pool", Type::text, "", "the pool that all its connections are for; required for, and only with, one whose `dispatch` is not proxy, but for a file with one pool and one listener"},
   table("timeouts", kListenerTimeoutsSection, inner<&Listener::timeouts>),
   table("limits", kListenerLimitsSection, inner<&Listener::limits>),
-  later("pool", "where everything goes when no route can be read"),
   later("tls", "certificates"),
   later("redirect_https", "send clients to https"),
   later("trusted_proxies", "networks whose X-Forwarded-* is believed"),
@@ -256,6 +261,13 @@ constexpr std::array kLimits{
 };
 constexpr Section kLimitsSection{"", "what a worker may use; not given: as drover itself", as_span<kLimits>};
 
+constexpr std::array kState{
+  Key{"keys", Type::integer, "10_000", "keys at once", at<&Pool::State::keys>, {0, 10'000'000}},
+  Key{"value", Type::bytes, R"("64KiB")", "one value, as JSON", at<&Pool::State::value>, {1, kMiB}},
+  Key{"bytes", Type::bytes, R"("16MiB")", "all keys and values", at<&Pool::State::bytes>, {1, kAnyBytes.most}},
+};
+constexpr Section kStateSection{"", "what the pool's workers may keep in their shared state", as_span<kState>};
+
 constexpr std::array kPool{
   Key{"command", Type::command, "",
       "required: program and arguments; ${PORT}, ${HOST}, ${SOCKET}, ${WORKER}, ${ENV_NAME}; \"$$\" is a dollar; \"drover\" as program is this very executable",
@@ -270,8 +282,9 @@ constexpr std::array kPool{
   Key{"concurrency", Type::integer, "0", "open connections per worker, busy or idle; 0: no limit", at<&Pool::concurrency>, {0, 1'000'000}},
   Key{"keepalive", Type::flag, "true", "reuse connections to workers", at<&Pool::keepalive>},
   Key{"endpoint", Type::choice, R"("tcp")", "where workers listen; unix: command must use ${SOCKET}", at<&Pool::endpoint>, {}, {}, kEndpoints},
-  Key{"dispatch", Type::choice, R"("proxy")", "who accepts clients", {}, {}, {}, kDispatches},
+  Key{"dispatch", Type::choice, R"("proxy")", "who accepts clients; with the other two drover sees no request, and a listener has to be the pool's own", at<&Pool::dispatch>, {}, {}, kDispatches},
   Key{"node", Type::choice, R"("auto")", "how to talk to a Node program", at<&Pool::node>, {}, {}, kNodes},
+  Key{"node_port", Type::integer, "", "of a Node program that listens on several ports: the one that clients are given; its first if not given", at<&Pool::node_port>, {1, 65535}},
   table("ready", kReadySection, inner<&Pool::ready>),
   table("health", kHealthSection, inner<&Pool::health>),
   table("restart", kRestartSection, inner<&Pool::restart>),
@@ -287,11 +300,11 @@ constexpr std::array kPool{
   table("outlier", kOutlierSection, inner<&Pool::outlier>),
   table("killer", kKillerSection, inner<&Pool::killer>),
   table("limits", kLimitsSection, inner<&Pool::limits>),
+  table("state", kStateSection, inner<&Pool::state>),
   Key{"idle_stop", Type::duration, R"("off")", "without a request for that long no worker runs, until the next request, which waits in the queue", at<&Pool::idle_stop>, kAWhile, "off"},
   later("slow_start", "less work for a fresh worker"),
   later("spill_to", "pool that takes what this one can't"),
   later("protocol", "what workers speak"),
-  later("node_port", "port a Node program asks for"),
 };
 
 /// A route's target is the name as written until pools are known.

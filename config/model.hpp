@@ -87,8 +87,22 @@ struct Listener {
   Bind bind;
   Timeouts timeouts;
   Limits limits;
+  std::optional<std::uint32_t>
+      pool;  ///< position in Config::pools: all its connections are that pool's (dispatch handoff or shared); none: the proxy's
   bool operator==(const Listener&) const = default;
 };
+
+/// Do its connections go to the proxy?
+inline bool proxied(const Listener& listener) { return !listener.pool; }
+
+/// Who accepts a pool's clients.
+enum class Dispatch : std::uint8_t {
+  proxy,    ///< the proxy: HTTP, with all that it offers
+  handoff,  ///< the supervisor, which passes each connection to a worker that the strategy chooses
+  shared,   ///< the workers themselves, on one socket: the kernel schedules
+};
+/// How drover talks to a Node program, `node = "auto"` resolved.
+enum class NodeMode : std::uint8_t { off, fork, cluster };
 
 enum class Endpoint : std::uint8_t { tcp, unix_path };
 /// Whose turn it is in a rolling restart.
@@ -196,6 +210,13 @@ struct Pool {
     bool operator==(const Limits&) const = default;
   };
 
+  struct State {
+    std::uint32_t keys = 10'000;
+    Bytes value{64 * 1024};            ///< of one value, as JSON text
+    Bytes bytes{16ULL * 1024 * 1024};  ///< of all
+    bool operator==(const State&) const = default;
+  };
+
   std::string name;
   std::vector<std::string> command;  ///< as written; expand() fills in ${…}
   std::string dir;                   ///< "" = drover's own
@@ -209,7 +230,9 @@ struct Pool {
   std::uint32_t concurrency = 0;  ///< open connections per worker, busy or idle; 0: no limit
   bool keepalive = true;
   Endpoint endpoint = Endpoint::tcp;
-  std::string node = "auto";  ///< how to talk to a Node program: "auto", "off"
+  Dispatch dispatch = Dispatch::proxy;
+  std::string node = "auto";               ///< "auto", "cluster", "fork", "off": see node_mode()
+  std::optional<std::uint16_t> node_port;  ///< of a Node program that listens on several: the one that clients are given; none: its first
   Ready ready;
   Health health;
   Restart restart;
@@ -225,9 +248,13 @@ struct Pool {
   Outlier outlier;
   Killer killer;
   Limits limits;
+  State state;                      ///< shared state of its workers
   std::optional<Millis> idle_stop;  ///< without a request for that long: no worker until the next one; none: off
   bool operator==(const Pool&) const = default;
 };
+
+/// auto is cluster if the command's program is node or nodejs (in whatever folder), else off.
+NodeMode node_mode(const Pool& pool);
 
 struct Route {
   std::string host = "*";

@@ -36,12 +36,14 @@ class Assembly {
   void routes(const Entry& entry);
   void one_route(const Node& node, std::size_t position);
   void check_ready(const Node& pool);
+  void note_pool(const Entry& listener);
   void* target_of(std::string_view name);
 
   Config& config_;
   std::vector<Mistake>& mistakes_;
   Reader reader_;
   std::vector<RouteNote> notes_;
+  std::map<std::string, std::string> listener_pools_;  ///< as written, by listener
 };
 
 void* Assembly::target_of(std::string_view name) {
@@ -61,7 +63,7 @@ void Assembly::run(const Node& root) {
     if (target != nullptr && !given) reader_.read(Node{}, each, target, "", "");
   }
   for (const Entry& entry : root.entries) top(entry);
-  validate(config_, notes_, mistakes_);
+  validate(config_, notes_, listener_pools_, mistakes_);
 }
 
 void Assembly::top(const Entry& entry) {
@@ -123,7 +125,15 @@ void Assembly::named(const Entry& entry, std::vector<Item>& items) {
     item.name = each.name;
     reader_.read(each.value, keys, &item, path, "[" + entry.name + "." + name + "]");
     if (entry.name == "pool") check_ready(each.value);
+    if (entry.name == "listener") note_pool(each);
     items.push_back(std::move(item));
+  }
+}
+
+/// A name until all pools are known.
+void Assembly::note_pool(const Entry& listener) {
+  for (const Entry& each : listener.value.entries) {
+    if (each.name == "pool" && !each.value.text.empty()) listener_pools_[listener.name] = each.value.text;
   }
 }
 

@@ -27,6 +27,7 @@ class Validator : private Judge {
   void pool(const Pool& pool);
   void ports();
   void addresses();
+  void unreached();
   void route(const RouteNote& note);
   void no_route();
   std::string pool_names() const;
@@ -147,10 +148,14 @@ void Validator::routes(const std::vector<RouteNote>& notes) {
         "host " + quoted(note.route.host) + " path " + quoted(note.route.path) + " is already routed in line " + std::to_string(first->second.line),
         "one route for each host and path");
   }
+  unreached();
+}
+
+void Validator::unreached() {
   std::set<std::uint32_t> reached;
   for (const Route& each : config.routes) reached.insert(each.pool);
   for (std::uint32_t i = 0; mistakes.empty() && i < config.pools.size(); ++i) {
-    if (reached.contains(i)) continue;
+    if (reached.contains(i) || config.pools[i].dispatch != Dispatch::proxy) continue;
     config.warnings.push_back(warning_text(config, place_of(config, "pool." + config.pools[i].name),
                                            "no route leads to [pool." + config.pools[i].name + "]: its workers run and get no request"));
   }
@@ -175,15 +180,25 @@ void Validator::route(const RouteNote& note) {
     }
     route.pool = static_cast<std::uint32_t>(found - names.begin());
   }
+  const Pool* target = route.pool < config.pools.size() ? &config.pools[route.pool] : nullptr;
+  if (target != nullptr && target->dispatch != Dispatch::proxy && clean("pool." + target->name + ".dispatch")) {
+    return mistake(place_of(config, note.name + ".pool"), "no request of [pool." + target->name + "] passes the proxy: nothing can be routed to it",
+                   "take this [[route]] out: all that comes by its listener is the pool's, or write dispatch = \"proxy\"");
+  }
   config.routes.push_back(std::move(route));
 }
 
+/// Only of pools that the proxy brings requests to.
 void Validator::no_route() {
-  if (config.pools.size() == 1) {
-    config.routes.push_back(Route{});
-  } else if (config.pools.size() > 1) {
-    mistake(place_of(config, "pool." + config.pools[1].name), "more than one pool, and no [[route]] says which gets what",
-            "add [[route]] with path = \"/\" and pool = " + quoted(config.pools[0].name) + ", and one for each further pool");
+  std::vector<std::uint32_t> routed;
+  for (std::uint32_t i = 0; i < config.pools.size(); ++i) {
+    if (config.pools[i].dispatch == Dispatch::proxy) routed.push_back(i);
+  }
+  if (routed.size() == 1) {
+    config.routes.push_back(Route{.pool = routed[0]});
+  } else if (routed.size() > 1) {
+    mistake(place_of(config, "pool." + config.pools[routed[1]].name), "more than one pool, and no [[route]] says which gets what",
+            "add [[route]] with path = \"/\" and pool = " + quoted(config.pools[routed[0]].name) + ", and one for each further pool");
   }
 }
 
@@ -254,10 +269,13 @@ void validate_variables(const Config& config, const Pool& pool, std::vector<Mist
   }
 }
 
-void validate(Config& config, const std::vector<RouteNote>& routes, std::vector<Mistake>& mistakes) {
+void validate(Config& config, const std::vector<RouteNote>& routes, const std::map<std::string, std::string>& listener_pools,
+              std::vector<Mistake>& mistakes) {
   Validator validator(config, mistakes);
   validator.pools();
   validator.listeners();
+  Judge judge(config, mistakes);
+  validate_dispatch(judge, listener_pools);
   validator.routes(routes);
 }
 

@@ -4,6 +4,7 @@
 
 #include "config/parse.hpp"
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,10 @@ struct RouteNote {
   bool misread = false;  ///< has a mistake of its own: not compared with others, or one mistake would make two
 };
 
-/// Completes `config` (routes, default listener) and adds mistakes and warnings. Relations that involve a key with a mistake of
-/// its own are not judged.
-void validate(Config& config, const std::vector<RouteNote>& routes, std::vector<Mistake>& mistakes);
+/// Completes `config` (routes, default listener, whose listener is whose) and adds mistakes and warnings. Relations that involve a key with a mistake
+/// of its own are not judged. `listener_pools`: the pool's name as written, by listener.
+void validate(Config& config, const std::vector<RouteNote>& routes, const std::map<std::string, std::string>& listener_pools,
+              std::vector<Mistake>& mistakes);
 
 /// Mistakes of ${…} in a pool's command and environment that are knowable from the file alone.
 void validate_variables(const Config& config, const Pool& pool, std::vector<Mistake>& mistakes);

@@ -320,8 +320,10 @@ void Exchange::give_back_worker(bool reusable) {
   balancer::Claimer& claimer = thread_.claimer(pool_);
   PoolQueue& queue = thread_.queue(pool_);
   WorkerConnectionPtr connection = std::move(connection_);
+  // One whose gate has closed may wait for this connection's end before it ends itself.
   const bool keep = reusable && connection && response_ && response_->reusable() && response_->framing != Framing::until_close &&
-                    pool_config_->keepalive && upload_done_ && connection->in.empty() && !connection->stream.watch().hangup;
+                    pool_config_->keepalive && upload_done_ && connection->in.empty() && !connection->stream.watch().hangup &&
+                    claimer.transferable(lease_);
   Grant grant;
   grant.lease = lease_;
   if (!queue.bounded()) {

@@ -180,9 +180,12 @@ void PoolQueue::tick(balancer::Claimer& claimer, base::TimePoint now) {
 std::vector<ParkedConnection> PoolQueue::take_expired(base::TimePoint now) {
   std::vector<ParkedConnection> expired;
   const std::lock_guard lock(mutex_);
-  for (auto& idle : parked_) {
+  for (std::uint32_t i = 0; i < parked_.size(); ++i) {
+    auto& idle = parked_[i];
+    if (idle.empty()) continue;
+    const board::Gate gate = proxy_.gate(proxy_.shape().pools[pool_].first + i);
     for (auto& connection : idle) {
-      if (now >= connection.idle_until) expired.push_back(std::move(connection));
+      if (now >= connection.idle_until || !gate.still_open(connection.incarnation)) expired.push_back(std::move(connection));
     }
     std::erase_if(idle, [](const ParkedConnection& connection) { return !connection.fd; });
   }

@@ -66,7 +66,7 @@ class PoolQueue {
   /// Each quarter second, on every thread: tries again, and sends everybody away once there has been nothing to hope for for a while.
   void tick(balancer::Claimer& claimer, base::TimePoint now);
 
-  /// Takes out parked connections whose time is over or whose row is cut.
+  /// Takes out parked connections whose time is over or whose worker's gate has closed.
   std::vector<ParkedConnection> take_expired(base::TimePoint now);
   void cut(std::uint32_t row, base::Incarnation incarnation);
 

@@ -105,7 +105,9 @@ base::Result<std::unique_ptr<Process>> Process::create(int control, ipc::Control
   if (!text) return text.error();
   auto parsed = config::parse(*text, "cluster.toml", start.c);
   if (!parsed) return base::Error{"the configuration is not what the supervisor checked: " + config::render(parsed.error()), EPROTO};
-  const board::Shape shape = balancer::shape_of(*parsed, threads, listeners);
+  const auto proxied = static_cast<std::uint32_t>(std::ranges::count_if(parsed->listeners, config::proxied));
+  if (proxied != listeners) return base::Error{"the start message brought the wrong number of listeners", EPROTO};
+  const board::Shape shape = balancer::shape_of(*parsed, threads, static_cast<std::uint32_t>(parsed->listeners.size()));
   auto supervisor = board::SupervisorBoard::attach(start.descriptors[1].get(), shape);
   if (!supervisor) return supervisor.error();
   auto board = board::ProxyBoard::attach(start.descriptors[2].get(), shape);
@@ -117,10 +119,11 @@ base::Result<std::unique_ptr<Process>> Process::create(int control, ipc::Control
 }
 
 base::Result<void> Process::make_threads(std::uint32_t threads) {
-  for (std::size_t i = 1 + std::size_t{threads}; i < descriptors_.size(); ++i) {
-    prepare_listener(descriptors_[i].get());
-    shared_.listeners.push_back(descriptors_[i].get());
+  std::size_t next = 1 + std::size_t{threads};
+  for (const config::Listener& listener : config_.listeners) {  // by their positions in the file: limits and tallies go by them
+    shared_.listeners.push_back(config::proxied(listener) ? descriptors_[next++].get() : -1);
     shared_.at_the_door.emplace_back(0);
+    if (shared_.listeners.back() >= 0) prepare_listener(shared_.listeners.back());
   }
   for (std::uint32_t pool = 0; pool < config_.pools.size(); ++pool) {
     shared_.queues.push_back(std::make_unique<PoolQueue>(config_.pools[pool], pool, supervisor_, board_));

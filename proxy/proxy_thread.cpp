@@ -109,14 +109,7 @@ ProxyThread::ProxyThread(Shared& shared, std::uint32_t index, std::unique_ptr<Lo
     budgets_.emplace_back(config.retry.budget);
   }
   board_changed_.fd = board_changed;
-  board_changed_.on_readable = [this] {
-    std::uint64_t drained = 0;
-    [[maybe_unused]] const ssize_t got = ::read(board_changed_.fd, &drained, sizeof drained);
-    for (std::uint32_t pool = 0; pool < claimers_.size(); ++pool) {
-      if (queue(pool).anyone_waiting()) queue(pool).retry(claimer(pool), loop_->now());
-      ring_if_needed(pool);
-    }
-  };
+  board_changed_.on_readable = [this] { hear_of_change(); };
   loop_->arm(board_changed_, false);
   for (std::uint32_t i = 0; i < shared_.listeners.size(); ++i) {
     Accepting& accepting = accepting_.emplace_back();
@@ -168,7 +161,7 @@ void ProxyThread::accept_some(Accepting& accepting) {
 
 /// Ahead: by more than a quarter of the mean; then the others accept.
 void ProxyThread::open_door(Accepting& accepting) {
-  if (draining_ || accepting.callback.armed) return;
+  if (draining_ || accepting.callback.armed || accepting.callback.fd < 0) return;
   accepting.left_clients = false;
   loop_->arm(accepting.callback, true);
   if (accepting.callback.armed) shared_.at_the_door[accepting.listener].fetch_add(1, std::memory_order_relaxed);
@@ -205,6 +198,17 @@ ProxyThread::Share ProxyThread::share(std::uint32_t listener) const {
   if (total >= shared_.config.listeners[listener].limits.connections) return Share::full;
   const std::uint64_t mine = shared_.board.client_connections(index_, listener).get();
   return threads > 1 && mine > kLeadBeforeRest && mine * threads * 4 > total * 5 ? Share::ahead : Share::fair;
+}
+
+void ProxyThread::hear_of_change() {
+  std::uint64_t drained = 0;
+  [[maybe_unused]] const ssize_t got = ::read(board_changed_.fd, &drained, sizeof drained);
+  idle_.close_behind_gates(shared_.board);
+  for (std::uint32_t pool = 0; pool < claimers_.size(); ++pool) {
+    if (queue(pool).bounded()) sweep_parked(pool);
+    if (queue(pool).anyone_waiting()) queue(pool).retry(claimer(pool), loop_->now());
+    ring_if_needed(pool);
+  }
 }
 
 void ProxyThread::tick() {

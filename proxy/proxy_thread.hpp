@@ -38,7 +38,7 @@ struct Shared {
   const board::SupervisorBoard& supervisor;
   const board::ProxyBoard& board;
   std::vector<std::unique_ptr<PoolQueue>> queues;  ///< by pool
-  std::vector<int> listeners;                      ///< descriptors, by listener
+  std::vector<int> listeners;                      ///< descriptors, by listener; -1: a pool's own
   int doorbell = -1;                               ///< eventfd: somebody needs a worker of a pool that is asleep
   int complaints = -1;                             ///< see Complaints
   /// By listener: how many threads accept now. The last one never rests for being ahead: somebody must be at the door.
@@ -107,6 +107,7 @@ class ProxyThread {
   enum class Share : std::uint8_t { fair, ahead, full };
   Share share(std::uint32_t listener) const;
   void tick();
+  void hear_of_change();
   void sweep_parked(std::uint32_t pool);
   void ring_if_needed(std::uint32_t pool);
   void begin_drain();

@@ -65,4 +65,12 @@ void IdleConnections::cut(std::uint32_t row, base::Incarnation incarnation) {
   std::erase_if(rows_[row], [&](const WorkerConnectionPtr& connection) { return connection->incarnation == incarnation; });
 }
 
+void IdleConnections::close_behind_gates(const board::ProxyBoard& board) {
+  for (std::uint32_t row = 0; row < rows_.size(); ++row) {
+    auto& idle = rows_[row];
+    if (idle.empty()) continue;
+    std::erase_if(idle, [gate = board.gate(row)](const WorkerConnectionPtr& connection) { return !gate.still_open(connection->incarnation); });
+  }
+}
+
 }  // namespace drover::proxy

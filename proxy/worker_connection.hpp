@@ -72,6 +72,8 @@ class IdleConnections {
   /// Closes those whose time is over or whose worker has ended them.
   void sweep(base::TimePoint now);
   void cut(std::uint32_t row, base::Incarnation incarnation);
+  /// Those to workers whose gate has closed: nobody may use them, and such a worker may wait for their end before it ends.
+  void close_behind_gates(const board::ProxyBoard& board);
 
  private:
   std::vector<std::vector<WorkerConnectionPtr>> rows_;

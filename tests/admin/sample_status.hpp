@@ -32,6 +32,11 @@ inline backends::WorkerStatus sample_worker(std::uint32_t slot) {
   worker.reported_by = "probe";
   worker.report_age_seconds = 2.5;
   worker.share = 50;
+  worker.channel = "open";
+  worker.messages_in = 9;
+  worker.reported_requests = 8;
+  worker.last_error = "no \x1b[31m luck";
+  worker.metrics = {{"queue", 7}};
   return worker;
 }
 
@@ -71,6 +76,12 @@ inline backends::ClusterStatus sample_status() {
   shop.suspicions = 6;
   shop.killers_found = 1;
   shop.p99_seconds = 0.3;
+  shop.messages_in = 18;
+  shop.channel_faults = {{"not_json", 3}};
+  shop.channel_closed = {{"peer", 1}};
+  shop.undeliverable = {{"late_response", 2}};
+  shop.state_keys = 5;
+  shop.state_bytes = 500;
   shop.workers = {sample_worker(1), sample_worker(2), {}};
   shop.workers[2].slot = 3;
   shop.workers[2].lifecycle = backends::Lifecycle::backoff;

@@ -53,6 +53,25 @@ TEST(CommandLine, WrongUsageIs2) {
       {"logs", "-n", "x"},
       {"ps", "--socket", "/a", "--config", "/b"},
       {"ps", "--no-such"},
+      {"send"},
+      {"send", "shop"},
+      {"send", "shop", "reload", "{}", "more"},
+      {"send", "shop", "reload", "hello"},
+      {"send", "shop", "reload", "{"},
+      {"request", "shop", "ask", "1", "--timeout", "61s"},
+      {"request", "shop", "ask", "1", "--timeout", "5"},
+      {"request", "shop", "ask", "1", "--timeout", "0s"},
+      {"state"},
+      {"state", "get"},
+      {"state", "get", "shop"},
+      {"state", "get", "shop", "key", "1"},
+      {"state", "steal", "shop", "key"},
+      {"state", "set", "shop", "key"},
+      {"state", "set", "shop", "key", "hello"},
+      {"state", "set", "shop", "key", "1", "--expires", "soon"},
+      {"state", "delete", "shop", "key", "--expires", "5s"},
+      {"state", "list", "shop", "prefix", "1"},
+      {"state", "watch", "shop", "key", "1"},
   };
   for (const auto& each : wrong) {
     const Said said = drover(each);
@@ -73,7 +92,12 @@ TEST(CommandLine, NobodyAnswersIs1AndNamed) {
                            {"scale", "shop=2"},
                            {"stop"},
                            {"top"},
-                           {"config", "--effective"}}) {
+                           {"config", "--effective"},
+                           {"send", "shop", "reload"},
+                           {"request", "shop.1", "ask", "{}", "--timeout", "60s"},
+                           {"state", "list", "shop"},
+                           {"state", "get", "shop", "key"},
+                           {"state", "watch", "shop"}}) {
     std::vector<const char*> argv{"drover"};
     argv.insert(argv.end(), each);
     argv.insert(argv.end(), {"--socket", "/nonexistent/drover.sock"});
@@ -82,6 +106,27 @@ TEST(CommandLine, NobodyAnswersIs1AndNamed) {
     const std::string said = testing::internal::GetCapturedStderr();
     EXPECT_THAT(said, HasSubstr("no drover answers on /nonexistent/drover.sock: No such file or directory; is it running?")) << *each.begin();
   }
+}
+
+TEST(CommandLine, EveryJsonIsTakenAsItIs) {
+  for (const char* value :
+       {"[1,2]", "[\"a,b\", []]", "{\"a\": {\"b\": null}}", "\"text\"", "-5", "-0.5e3", "true", "null", " 1 ", "\"\"", "\"--wait\""}) {
+    const Said said = drover({"state", "set", "shop", "stop", value, "--socket", "/nonexistent/drover.sock"});
+    EXPECT_EQ(said.code, kFailed) << value;
+    EXPECT_THAT(said.err, HasSubstr("no drover answers")) << value << ": it came to asking";
+  }
+  EXPECT_THAT(drover({"send", "run", "stop", "--socket", "/nonexistent/drover.sock"}).err, HasSubstr("no drover answers"))
+      << "a verb's name is a type, too";
+}
+
+TEST(CommandLine, WhatIsNoJsonIsToldWithTheFix) {
+  EXPECT_THAT(drover({"state", "set", "shop", "key", "hello"}).err, HasSubstr("state set: hello: not JSON: "));
+  EXPECT_THAT(drover({"state", "set", "shop", "key", "hello"}).err, HasSubstr("a string has its quotes: '\"hello\"'"));
+  EXPECT_THAT(drover({"send", "shop", "x", "{a:1}"}).err, HasSubstr("send: {a:1}: not JSON"));
+  EXPECT_THAT(drover({"send", "shop", "x", "he\x1bllo"}).err, HasSubstr("send: he\\x1bllo: not JSON: "));
+  EXPECT_THAT(drover({"request", "shop", "x", std::string(40, '[').c_str()}).err, HasSubstr("not JSON"));
+  EXPECT_THAT(drover({"state", "set", "shop", "key"}).err, HasSubstr("no value: drover state set shop key JSON"));
+  EXPECT_THAT(drover({"state", "--help"}).out, HasSubstr("incr POOL KEY [N]"));
 }
 
 TEST(CommandLine, AWrongConfigIs78) {

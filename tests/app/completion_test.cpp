@@ -38,7 +38,7 @@ TEST(Completion, KnowsEveryVerbAndOption) {
   std::vector<std::string> names;
   for (const VerbShape& each : verbs) names.push_back(each.name);
   EXPECT_THAT(names, testing::UnorderedElementsAre("run", "check", "status", "ps", "top", "events", "logs", "why", "config", "restart", "drain",
-                                                   "resume", "scale", "stop", "completion", "version", "demo-worker"));
+                                                   "resume", "scale", "stop", "send", "request", "state", "completion", "version", "demo-worker"));
   for (const std::string& script : {bash_completion(verbs), zsh_completion(verbs), fish_completion(verbs)}) {
     for (const VerbShape& verb : verbs) {
       EXPECT_THAT(script, HasSubstr(verb.name));
@@ -57,6 +57,8 @@ TEST(Completion, TargetsFollowWhereTheyAreTaken) {
     const bool targets =
         verb.name == "restart" || verb.name == "drain" || verb.name == "resume" || verb.name == "logs" || verb.name == "why" || verb.name == "scale";
     EXPECT_EQ(verb.follows == Follows::target, targets) << verb.name;
+    EXPECT_EQ(verb.follows == Follows::one_target, verb.name == "send" || verb.name == "request") << verb.name;
+    EXPECT_EQ(verb.follows == Follows::action, verb.name == "state") << verb.name;
     const bool files = verb.name == "run" || verb.name == "check" || verb.name == "config";
     EXPECT_EQ(verb.follows == Follows::file, files) << verb.name;
   }
@@ -79,11 +81,14 @@ TEST(Completion, BashUnderstandsItsScript) {
   const std::filesystem::path folder(pattern);
   std::ofstream(folder / "script") << script << "drover() { echo shop; echo shop.1; }\n"
                                    << "try() { COMP_WORDS=(drover \"$@\"); COMP_CWORD=$#; _drover; echo \"$*: ${COMPREPLY[*]}\"; }\n"
-                                   << "try rest; try restart s; try restart --w; try completion z; try events --socket /dev/nul; try stop x\n";
+                                   << "try rest; try restart s; try restart --w; try completion z; try events --socket /dev/nul; try stop x\n"
+                                   << "try send sho; try send shop x; try state d; try state get ''; try state get shop x; try state --e\n";
   ASSERT_EQ(std::system(("bash " + (folder / "script").string() + " > " + (folder / "said").string() + " 2>&1").c_str()), 0);
   std::ifstream file(folder / "said");
   const std::string said{std::istreambuf_iterator<char>(file), {}};
-  EXPECT_EQ(said, "rest: restart\nrestart s: shop shop.1\nrestart --w: --wait\ncompletion z: zsh\nevents --socket /dev/nul: /dev/null\nstop x: \n");
+  EXPECT_EQ(said,
+            "rest: restart\nrestart s: shop shop.1\nrestart --w: --wait\ncompletion z: zsh\nevents --socket /dev/nul: /dev/null\nstop x: \n"
+            "send sho: shop shop.1\nsend shop x: \nstate d: delete\nstate get : shop shop.1\nstate get shop x: \nstate --e: --expires\n");
   std::filesystem::remove_all(folder);
 }
 
@@ -98,7 +103,7 @@ TEST(Completion, FishUnderstandsItsScript) {
 }
 
 TEST(Completion, HelpWithQuotesAndBracketsIsNoCode) {
-  const std::vector<VerbShape> odd{{"odd", "it's [a] \"test\": $(x)", {{{"--x"}, true, false, "it's [b]: c"}}, Follows::nothing}};
+  const std::vector<VerbShape> odd{{"odd", "it's [a] \"test\": $(x)", {{{"--x"}, true, false, "it's [b]: c"}}, Follows::nothing, {}}};
   EXPECT_EQ(judged("bash", bash_completion(odd)), "");
   EXPECT_THAT(fish_completion(odd), HasSubstr("'it'\\''s [a] \"test\": $(x)'"));
   EXPECT_THAT(zsh_completion(odd), HasSubstr("'--x[it'\\''s \\[b\\]\\: c]:value:'"));

@@ -175,5 +175,21 @@ TEST(Obituary, TellsTheWholeStory) {
   EXPECT_THAT(text, Not(HasSubstr("out of memory"))) << "what there is no evidence of is not spoken of";
 }
 
+TEST(Tables, AWorkersOwnFiguresAreInItsNote) {
+  json::value all = status();
+  auto& worker = all.at("pools").at(0).at("workers").at(0).as_object();
+  worker["channel"] = json::object{{"state", "open"}, {"requests", 0}, {"errors", 0}, {"last_error", ""}, {"metrics", json::object()}};
+  EXPECT_THAT(worker_table(all, {}, kAnyWidth), Not(HasSubstr("reports")));
+  worker["channel"] =
+      json::object{{"requests", 1}, {"errors", 2}, {"last_error", "no \x1b[2J table"}, {"metrics", json::object{{"queue", 3}, {"lag\x07", 0.25}}}};
+  EXPECT_THAT(worker_table(all, {}, kAnyWidth), HasSubstr("reports 1 request, 2 errors (no \\x1b[2J table), queue 3, lag\\x07 0.25\n"));
+  worker["channel"] =
+      json::object{{"metrics", json::object{{"a", 1}, {"b", 2}, {"c", 3}, {"d", 4}, {"e", 5}}}, {"errors", 1}, {"last_error", std::string(500, 'x')}};
+  EXPECT_THAT(worker_table(all, {}, kAnyWidth), HasSubstr("x), a 1, b 2, c 3, 2 more\n"));
+  EXPECT_THAT(worker_table(all, {}, kAnyWidth), Not(HasSubstr(std::string(61, 'x'))));
+  worker["channel"] = "odd";
+  EXPECT_THAT(worker_table(all, {}, kAnyWidth), Not(HasSubstr("reports")));
+}
+
 }  // namespace
 }  // namespace drover::app

@@ -60,6 +60,25 @@ TEST_F(Boards, RowsUsedGrowBeforeARowIsOpenedAndShrinkWithTheLast) {
   EXPECT_EQ(facts.rows_used(1), 2U);
 }
 
+TEST_F(Boards, ARowMovesOnlyBehindAClosedGate) {
+  boards.add(proxy, {});
+  const std::uint32_t row = take(1, 2, 5);
+  board::EndpointAddress there;
+  there.length = 4;
+  EXPECT_TRUE(boards.move_row(row, there));
+  board::WorkerInfo info;
+  ASSERT_TRUE(boards.supervisor_board().read_row(row, info));
+  EXPECT_EQ(info.endpoint.length, 4U);
+  EXPECT_EQ(info.slot, 2U);
+  EXPECT_EQ(info.incarnation, 5U);
+  boards.open(row);
+  EXPECT_FALSE(boards.move_row(row, {}));
+  ASSERT_TRUE(boards.supervisor_board().read_row(row, info));
+  EXPECT_EQ(info.endpoint.length, 4U);
+  boards.release(row);
+  EXPECT_FALSE(boards.move_row(row, there)) << "nobody's row";
+}
+
 TEST_F(Boards, ARowStaysInUseWhileSomebodyIsInside) {
   boards.add(proxy, {});
   const std::uint32_t row = take(1, 1, 1);

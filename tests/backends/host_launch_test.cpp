@@ -1,12 +1,18 @@
+#include "backends/endpoint.hpp"
 #include "host_support.hpp"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -87,6 +93,68 @@ TEST_F(Launch, EnvironmentIsExactlyTheGivenOne) {
   auto what = spec({"/usr/bin/env"});
   what.env = {"A=1", "B=two words", "C="};
   EXPECT_THAT(output_of(what), ElementsAre("A=1", "B=two words", "C="));
+}
+
+TEST_F(Launch, ListenPidIsTheChildsOwn) {
+  auto what = shell("echo $$ $LISTEN_PID; env | grep -c ^LISTEN_PID=");
+  what.env.emplace_back("LISTEN_FDS=1");
+  what.listen_pid = true;
+  const auto lines = output_of(what);
+  ASSERT_EQ(lines.size(), 2U);
+  const std::string pid = lines[0].substr(0, lines[0].find(' '));
+  EXPECT_GT(std::atoi(pid.c_str()), 1);
+  EXPECT_EQ(lines[0], pid + " " + pid);
+  EXPECT_EQ(lines[1], "1");
+}
+
+TEST_F(Launch, ListenPidIsLeftAloneUnlessAskedFor) { EXPECT_THAT(output_of(shell("echo ${LISTEN_PID:-none}")), ElementsAre("none")); }
+
+// What a worker that was started for socket activation finds: a listening socket at 3 that blocks, inherited through exec; and the same
+// socket still blocks here, whatever else is passed.
+TEST_F(Launch, ListeningSocketArrivesAtThree_Blocking) {
+  auto opened =
+      Listening::open({.unix_path = false, .host = "127.0.0.1", .port = 0, .path = {}, .text = {}}, "listener web", Listening::Accepts::by_others);
+  ASSERT_TRUE(opened);
+  auto what = python(
+      "import os, socket\n"
+      "s = socket.socket(fileno=3)\n"
+      "print(os.get_blocking(3), s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN), os.environ['LISTEN_PID'] == str(os.getpid()))\n"
+      "print(sorted(int(f) for f in os.listdir('/proc/self/fd') if int(f) < 5 and os.path.exists('/proc/self/fd/' + f)))\n"
+      "c = s.accept()[0]; c.sendall(c.recv(5)); c.close()\n");
+  what.listen_pid = true;
+  what.descriptors = {{opened->fd(), 3}};
+  ASSERT_NE(start(what), 0);
+  EXPECT_EQ(fcntl(opened->fd(), F_GETFL) & O_NONBLOCK, 0);
+  const base::UniqueFd client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in at{};
+  socklen_t length = sizeof at;
+  ASSERT_EQ(getsockname(opened->fd(), reinterpret_cast<sockaddr*>(&at), &length), 0);
+  ASSERT_EQ(connect(client.get(), reinterpret_cast<const sockaddr*>(&at), length), 0);
+  ASSERT_EQ(write(client.get(), "hello", 5), 5);
+  ASSERT_TRUE(ended());
+  std::array<char, 8> answer{};
+  EXPECT_EQ(read(client.get(), answer.data(), answer.size()), 5);
+  EXPECT_THAT(host.last_lines(key(1)), ElementsAre("True 1 True", "[0, 1, 2, 3]"));
+}
+
+// Numbers that are, before, those of what has to be passed: each must arrive where it belongs.
+TEST_F(Launch, DescriptorsChangePlacesWithoutLoss) {
+  std::vector<base::UniqueFd> files;
+  for (const char* text : {"zero", "one", "two", "three"}) {
+    files.emplace_back(memfd_create("file", MFD_CLOEXEC));
+    ASSERT_EQ(pwrite(files.back().get(), text, std::strlen(text), 0), static_cast<ssize_t>(std::strlen(text)));
+  }
+  std::vector<int> numbers;
+  for (const auto& file : files) numbers.push_back(file.get());
+  auto what = shell("for i in " + std::to_string(numbers[0]) + " " + std::to_string(numbers[1]) + " " + std::to_string(numbers[2]) + " " +
+                    std::to_string(numbers[3]) + " 3; do cat /proc/self/fd/$i; echo; done");
+  what.descriptors = {{numbers[0], numbers[1]}, {numbers[1], numbers[2]}, {numbers[2], numbers[0]}, {numbers[3], numbers[3]}};
+  if (std::ranges::find(numbers, 3) == numbers.end()) {
+    what.descriptors.emplace_back(numbers[0], 3);  // one file twice
+    EXPECT_THAT(output_of(what), ElementsAre("two", "zero", "one", "three", "zero"));
+  } else {
+    EXPECT_EQ(output_of(what).size(), 5U);
+  }
 }
 
 TEST_F(Launch, SignalsAreDefaultAndUnblocked) {

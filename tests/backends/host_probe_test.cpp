@@ -11,6 +11,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -106,6 +107,24 @@ struct Probing : ::testing::Test {
   std::string request;
   std::vector<std::shared_ptr<tcp::socket>> held;
 };
+
+TEST_F(Probing, AsksOnAConnectionThatIsMadeAlready) {
+  int ends[2] = {-1, -1};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  const base::UniqueFd theirs(ends[1]);
+  const std::string said = ok("{}");
+  ASSERT_EQ(::write(theirs.get(), said.data(), said.size()), static_cast<ssize_t>(said.size()));
+  std::optional<ProbeAnswer> answer;
+  const auto probe = start_probe(
+      io, spec("/ready"), [&](ProbeAnswer got) { answer = std::move(got); }, base::UniqueFd(ends[0]));
+  for (const auto deadline = base::Clock::now() + 20s; !answer && base::Clock::now() < deadline;) io.run_one_for(50ms);
+  ASSERT_TRUE(answer);
+  EXPECT_TRUE(answer->passed) << answer->reason;
+  char got[64] = {};
+  ASSERT_GT(::read(theirs.get(), got, sizeof got - 1), 0);
+  EXPECT_THAT(got, HasSubstr("GET /ready HTTP/1.1"));
+  EXPECT_TRUE(request.empty()) << "spec.endpoint was asked";
+}
 
 TEST_F(Probing, PassesOnAnExpectedStatus) {
   const auto answer = ask_over("HTTP/1.1 204 No Content\r\n\r\n");

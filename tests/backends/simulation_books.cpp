@@ -103,6 +103,16 @@ void World::note_of_life(std::uint32_t slot, const Event& event, Life& life, con
       book.hung = at(slot).lost = true;
       at(slot).asked |= bit(Why::hung);
       break;
+    case EventType::left:
+      if (!node() || !lived || was.lifecycle == Lifecycle::stopping) break;
+      book.knows = true;
+      if (!in_service) break;
+      book.left = now_;
+      if (is_present) at(slot).lost = true;
+      break;
+    case EventType::disconnected:
+      if (cluster() && lived && was.lifecycle == Lifecycle::draining && book.knows && !book.closed) book.closed = now_;
+      break;
     case EventType::exited:
     case EventType::spawn_failed:
       if (!lived) break;
@@ -162,7 +172,7 @@ void World::note_spawn(std::uint32_t slot, const Effect& effect) {
   }
   it.last = effect.incarnation;
   Life& fresh = it.lives[effect.incarnation];
-  fresh.book.entered = now_;
+  fresh.book.entered = fresh.book.started = now_;
 }
 
 void World::note_release(std::uint32_t slot, const Effect& effect) {
@@ -173,9 +183,25 @@ void World::note_release(std::uint32_t slot, const Effect& effect) {
   if (gone.child.main || gone.child.tree) violate(6, slot, "a row was released while its processes live");
   const Before& was = before(slot).present;
   if (was.incarnation != effect.incarnation) return;
+  if (gone.book.left) note_own_leave(slot, gone.book, was);
   const bool never_ready = was.leaving == Leaving::never_ready;
   const bool followed = control_->slot(slot).incarnation != effect.incarnation;
   if (was.leaving == Leaving::no || was.leaving == Leaving::crashed || never_ready) note_death(slot, gone.book, never_ready, followed);
+}
+
+/// The present life of the slot went of its own will and is gone.
+void World::note_own_leave(std::uint32_t slot, const Book& book, const Before& was) {
+  Slot& it = at(slot);
+  if (was.leaving == Leaving::no || was.leaving == Leaving::crashed || was.leaving == Leaving::never_ready) {
+    violate(16, slot, "one that went of its own will counts as dead");
+  }
+  if (was.leaving != Leaving::replaced) return;
+  const base::TimePoint earliest = book.started + config_.restart.delay;
+  const Lifecycle now_in = control_->slot(slot).lifecycle;
+  const bool fresh_start = (it.asked & (bit(Why::by_operator) | bit(Why::rolling))) != 0;
+  if (now_in == Lifecycle::starting && now_ < earliest && !fresh_start) violate(16, slot, "one that went as its first act was followed too soon");
+  if (now_in == Lifecycle::backoff && now_ >= earliest) violate(16, slot, "one that went of its own will is not followed at once");
+  if (now_in == Lifecycle::backoff) it.record.earliest = it.record.latest = earliest;
 }
 
 /// The present life of the slot has died. `followed`: another has taken its place already.

@@ -42,6 +42,7 @@ void World::carry_out(std::uint32_t slot, const Effect& effect) {
     case EffectType::open_gate: it->book.gate = true; break;
     case EffectType::close_gate: close_gate(slot, effect); break;
     case EffectType::probe: probe(slot, effect); break;
+    case EffectType::disconnect: disconnect(slot, effect); break;
     case EffectType::signal_main: signal_main(slot, effect); break;
     case EffectType::signal_tree: signal_tree(slot, effect); break;
     case EffectType::release: note_release(slot, effect); break;
@@ -56,7 +57,9 @@ void World::close_gate(std::uint32_t slot, const Effect& effect) {
     for (std::uint32_t each = 1; each <= slots(); ++each) serving += serves(each) ? 1 : 0;
     if (serving < *floor_) violate(13, slot, "fewer serve in a roll than may be missing");
   }
-  if (!faulty_ || chance(80)) {
+  if (!proxied()) {  // nobody comes through the gate, so nobody is ever inside
+    later(between(0, 20), Kind::deliver, slot, {EventType::emptied, effect.incarnation});
+  } else if (!faulty_ || chance(80)) {
     const auto most = config_.drain.http.count();
     later(between(0, faulty_ ? most * 13 / 10 : most / 2), Kind::deliver, slot, {EventType::emptied, effect.incarnation});
   }
@@ -75,6 +78,9 @@ void World::spawn(std::uint32_t slot, const Effect& effect) {
   if (faulty_) {
     it.deaf = chance(10);
     it.deaf_tree = chance(30);
+    it.disobeys = chance(20);
+    it.lingers = chance(20);
+    if (chance(5)) later(between(0, 1000), Kind::leaves, slot, {EventType::left, effect.incarnation});
     const auto fate = rng_.below(100);
     if (fate < 15) {
       later(between(0, 1000), Kind::main_dies, slot, {EventType::exited, effect.incarnation, Cause::exit_nonzero});
@@ -109,9 +115,41 @@ void World::probe(std::uint32_t slot, const Effect& effect) {
   later(takes, Kind::deliver, slot, {answer, effect.incarnation});
 }
 
+void World::disconnect(std::uint32_t slot, const Effect& effect) {
+  auto& [it, book] = *life(slot, effect.incarnation);
+  if (!book.known_alive) violate(7, slot, "a word to a process known to be gone");
+  if (!node()) violate(16, slot, "a word over a channel to one that is no Node program");
+  if (book.knows) violate(16, slot, "told to finish what it knows already");
+  if (book.gate) violate(16, slot, "told to finish with its gate open");
+  if (proxied() && told_ != EventType::emptied) violate(16, slot, "told to finish while requests are inside");
+  book.told_finish = now_;
+  book.knows = true;
+  it.told_to_finish = true;
+  if (faulty_ && at(slot).drained && chance(70)) later(between(0, 200), Kind::deliver, slot, {EventType::resume});  // too late
+  // It is we who close a forked program's channel.
+  if (!cluster()) later(between(0, 5), Kind::deliver, slot, {EventType::disconnected, effect.incarnation});
+  if (!it.paused && !it.hung) finish(slot, effect.incarnation, it);
+}
+
+void World::finish(std::uint32_t slot, base::Incarnation incarnation, Child& it) {
+  if (!it.main || it.disobeys) return;
+  const auto most = (proxied() ? finishing() : config_.drain.http).count();
+  const Millis takes = between(0, faulty_ ? most * 3 / 2 : most / 2);
+  if (cluster()) later(takes, Kind::deliver, slot, {EventType::disconnected, incarnation});
+  if (!it.lingers) later(takes + between(0, 5), Kind::main_dies, slot, {EventType::exited, incarnation, Cause::exit_zero});
+}
+
+void World::leaves(std::uint32_t slot, base::Incarnation incarnation) {
+  Life* it = life(slot, incarnation);
+  if (!cluster() || it == nullptr || !it->child.main || it->child.paused || it->child.hung) return;
+  tell(slot, {EventType::left, incarnation});
+  if (Life* still = life(slot, incarnation)) finish(slot, incarnation, still->child);
+}
+
 void World::signal_main(std::uint32_t slot, const Effect& effect) {
   auto& [it, book] = *life(slot, effect.incarnation);
   if (!book.known_alive) violate(7, slot, "a signal to a main process known to be gone");
+  if (effect.signal == config_.stop.signal) check_signal(slot, effect.incarnation, book);
   if (!it.main) return;
   if (effect.signal == SIGCONT) {
     it.paused = false;
@@ -161,6 +199,7 @@ void World::pause(std::uint32_t slot, base::Incarnation incarnation, bool paused
   const Event told{paused ? EventType::paused : EventType::continued, incarnation};
   tell(slot, told);
   if (faulty_ && chance(20)) tell(slot, told);
+  if (Life* still = life(slot, incarnation); still != nullptr && !paused && still->child.told_to_finish) finish(slot, incarnation, still->child);
   if (ends) later(between(0, 100), Kind::main_dies, slot, {EventType::exited, incarnation});
 }
 

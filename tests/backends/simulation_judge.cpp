@@ -54,9 +54,30 @@ void World::check_gate(std::uint32_t slot, const SlotState& state, const Book& b
 void World::check_times(std::uint32_t slot, const SlotState& state, const Book& book) {
   const auto here = now_ - book.entered;
   const Millis grace = config_.stop.grace + (book.hung ? kDiagnosis : Millis(0));
-  if (state.lifecycle == Lifecycle::draining && here > config_.drain.http + kSlack) violate(9, slot, "drains longer than it may");
+  if (state.lifecycle == Lifecycle::draining && now_ > drain_end(book) + kSlack) violate(9, slot, "drains longer than it may");
   if (state.lifecycle == Lifecycle::stopping && here > grace + kSlack && !book.killed) violate(9, slot, "not killed after its grace");
   if (state.lifecycle == Lifecycle::starting && here > config_.ready.timeout + kSlack) violate(9, slot, "starts longer than ready.timeout");
+}
+
+base::TimePoint World::drain_end(const Book& book) const {
+  base::TimePoint end = book.entered + config_.drain.http;
+  if (book.left) {
+    end = *book.left + config_.drain.http + config_.stop.grace;
+  } else if (book.told_finish) {
+    end = *book.told_finish + (proxied() ? finishing() : config_.drain.http);
+  }
+  return book.closed ? std::min(end, *book.closed + Millis(1000)) : end;
+}
+
+/// The stop signal.
+void World::check_signal(std::uint32_t slot, base::Incarnation incarnation, const Book& book) {
+  if (!node() || told_ == EventType::tick) {
+    if ((book.told_finish || book.left) && now_ < drain_end(book)) violate(16, slot, "signalled before its time to finish was over");
+    return;
+  }
+  const auto drained = [&](const Before& was) { return was.incarnation == incarnation && was.lifecycle == Lifecycle::draining; };
+  const SlotBefore& was = before(slot);
+  if (drained(was.present) || std::ranges::any_of(was.others, drained)) violate(16, slot, "signalled out of its drain without being told to finish");
 }
 
 void World::check_delay(std::uint32_t slot) {

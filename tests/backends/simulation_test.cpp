@@ -74,7 +74,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Plant{Defect::successors_without_pause, "successors_without_pause"}, Plant{Defect::kill_misses_leavers, "kill_misses_leavers"},
                     Plant{Defect::recycled_while_queue_waits, "recycled_while_queue_waits"},
                     Plant{Defect::wanted_again_forgotten, "wanted_again_forgotten"}, Plant{Defect::diagnosis_without_end, "diagnosis_without_end"},
-                    Plant{Defect::own_word_not_heard, "own_word_not_heard"}),
+                    Plant{Defect::own_word_not_heard, "own_word_not_heard"}, Plant{Defect::dismissed_while_busy, "dismissed_while_busy"},
+                    Plant{Defect::dismissed_again, "dismissed_again"}, Plant{Defect::farewell_without_end, "farewell_without_end"},
+                    Plant{Defect::disconnect_not_heard, "disconnect_not_heard"}, Plant{Defect::dismissed_goes_on, "dismissed_goes_on"},
+                    Plant{Defect::own_leave_counted, "own_leave_counted"}, Plant{Defect::leavers_spin, "leavers_spin"}),
     [](const auto& plant) { return std::string(plant.param.name); });
 
 TEST(Simulation, SameSeed_SameLife) {

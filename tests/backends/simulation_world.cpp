@@ -47,6 +47,8 @@ void World::roll_config() {
   config_.rolling.max_surge = number(0, 2);
   config_.rolling.max_unavailable = number(config_.rolling.max_surge == 0 ? 1 : 0, 2);
   config_.rolling.soak = chance(50) ? Millis(0) : between(100, 2000);
+  config_.node = chance(60) ? "off" : chance(75) ? "cluster" : "fork";
+  if (chance(30)) config_.dispatch = chance(50) ? config::Dispatch::handoff : config::Dispatch::shared;
   config_.rolling.order = static_cast<config::RollOrder>(rng_.below(3));
 }
 
@@ -86,11 +88,17 @@ void World::make_peace() {
   }
 }
 
+Millis World::finishing() const {
+  if (!node()) return Millis(0);
+  return cluster() ? config_.stop.grace : Millis(1000);
+}
+
 /// In which whatever goes on must have come to rest, without faults.
 Millis World::calm_bound() const {
   const auto& c = config_;
   const Millis verdict = (c.health.interval + c.health.timeout + Millis(100)) * (c.health.fall + c.health.rise + 2);
-  const Millis replace = c.health.restart_after.value_or(Millis(0)) + c.drain.http + c.stop.grace + kLeftoverGrace + kKillAgain + kDiagnosis;
+  const Millis replace =
+      c.health.restart_after.value_or(Millis(0)) + c.drain.http + finishing() + c.stop.grace + kLeftoverGrace + kKillAgain + kDiagnosis;
   const Millis start = c.ready.timeout * 4 + c.restart.max_delay * 3 + c.rolling.soak * 2;
   return (verdict + replace + start) * (capacity_ + 2);
 }
@@ -140,7 +148,7 @@ void World::scale_in_peace() {
 void World::stop_phase() {
   stopping_ = true;
   for (std::uint32_t slot = 1; slot <= slots(); ++slot) tell(slot, {EventType::stop});
-  const base::TimePoint bound = now_ + config_.drain.http + config_.stop.grace + seconds(4);
+  const base::TimePoint bound = now_ + config_.drain.http + finishing() + config_.stop.grace + seconds(4);
   if (chance(30)) {
     advance(now_ + between(0, 1000));
     const base::TimePoint killed = now_ + Millis(500);
@@ -187,6 +195,7 @@ void World::happen(const Happening& happening) {
     }
     case Kind::main_dies: main_dies(slot, happening.event); break;
     case Kind::tree_dies: tree_dies(slot, happening.event); break;
+    case Kind::leaves: leaves(slot, happening.event.incarnation); break;
     case Kind::fault:
       if (!faulty_ || (stopping_ && control_->stopped())) break;
       fault();
@@ -200,7 +209,7 @@ void World::fault() {
   const base::Incarnation whom = any_life(slot);
   Life* it = life(slot, whom);
   static constexpr Cause kCauses[] = {Cause::exit_zero, Cause::exit_nonzero, Cause::own_signal, Cause::out_of_memory, Cause::outside_signal};
-  switch (rng_.below(13)) {
+  switch (rng_.below(14)) {
     case 0: later(Millis(0), Kind::main_dies, slot, {EventType::exited, whom, kCauses[rng_.below(5)]}); break;
     case 1:
       if (it != nullptr) it->child.hung = true;
@@ -220,6 +229,7 @@ void World::fault() {
         later(between(0, 100), Kind::main_dies, each, {EventType::exited, any_life(each), Cause::outside_signal});
       }
       break;
+    case 9: leaves(slot, whom); break;
     default: fault_of_supervision(slot); break;
   }
 }

@@ -40,6 +40,9 @@ namespace drover::backends::simulation {
 /// 14  a successor takes the place only when it has been fit for `soak`, or the old one is lost; its failure changes nothing for the
 ///     old one and stops a roll
 /// 15  within a bounded time after a scaling in peace exactly the wanted slots serve
+/// 16  a Node worker is told once to finish, when it drains and nobody is inside (at once, if its clients come past the proxy), and not
+///     signalled before its time is over; one that goes of its own will is no death, and the next one follows at once, but never sooner
+///     than restart.delay after its start; after either nothing brings it back to work
 class World {
  public:
   explicit World(std::uint64_t seed);
@@ -48,7 +51,7 @@ class World {
   std::optional<std::string> run();
 
  private:
-  enum class Kind : std::uint8_t { deliver, main_dies, tree_dies, fault };
+  enum class Kind : std::uint8_t { deliver, main_dies, tree_dies, leaves, fault };
   struct Happening {
     base::TimePoint at;
     std::uint64_t order = 0;
@@ -66,6 +69,10 @@ class World {
     bool deaf = false;  ///< ends by KILL only
     bool deaf_tree = false;
     bool told_to_end = false;
+    // Node programs.
+    bool told_to_finish = false;  ///< over its channel
+    bool disobeys = false;
+    bool lingers = false;  ///< closes its channel, but goes on
     base::TimePoint ready_at{};
   };
   /// What the judge holds of one life: only from what was told and what was answered.
@@ -86,10 +93,15 @@ class World {
     base::TimePoint ready_since{};
     base::TimePoint failing_since{};
     base::TimePoint ended{};
-    base::TimePoint entered{};  ///< its present lifecycle
+    base::TimePoint started{};
+    base::TimePoint entered{};                   ///< its present lifecycle
+    std::optional<base::TimePoint> told_finish;  ///< over its channel
+    std::optional<base::TimePoint> left;         ///< of its own will, while it was in service
+    std::optional<base::TimePoint> closed;       ///< its channel, after either of them
+    bool knows = false;                          ///< it is to finish
     std::optional<base::TimePoint> fit_since;
     Cause cause = Cause::exit_zero;
-    bool fit() const { return known_alive && ready && !failing && !paused && !suspect && !ejected && !declined; }
+    bool fit() const { return known_alive && ready && !failing && !paused && !suspect && !ejected && !declined && !knows; }
   };
   struct Life {
     Child child;
@@ -145,6 +157,11 @@ class World {
   void scale_in_peace();
   void stop_phase();
   base::Millis calm_bound() const;
+  bool node() const { return config_.node != "off"; }
+  bool cluster() const { return config_.node == "cluster"; }
+  bool proxied() const { return config_.dispatch == config::Dispatch::proxy; }
+  /// What one has to finish that is told when it has nothing to do.
+  base::Millis finishing() const;
   bool advance(base::TimePoint until, const std::function<bool()>& done = {});
   void happen(const Happening& happening);
   void fault();
@@ -167,6 +184,9 @@ class World {
   void spawn(std::uint32_t slot, const Effect& effect);
   void probe(std::uint32_t slot, const Effect& effect);
   void close_gate(std::uint32_t slot, const Effect& effect);
+  void disconnect(std::uint32_t slot, const Effect& effect);
+  void finish(std::uint32_t slot, base::Incarnation incarnation, Child& it);
+  void leaves(std::uint32_t slot, base::Incarnation incarnation);
   void signal_main(std::uint32_t slot, const Effect& effect);
   void signal_tree(std::uint32_t slot, const Effect& effect);
   void main_dies(std::uint32_t slot, const Event& event);
@@ -183,6 +203,7 @@ class World {
   void note_spawn(std::uint32_t slot, const Effect& effect);
   void note_release(std::uint32_t slot, const Effect& effect);
   void note_death(std::uint32_t slot, const Book& book, bool never_ready, bool followed);
+  void note_own_leave(std::uint32_t slot, const Book& book, const Before& was);
   bool note_on(Record& record, const Book& book, bool never_ready);
   void note_notice(std::uint32_t slot, const Effect& effect);
   void note_promotion(std::uint32_t slot, base::Incarnation promoted);
@@ -193,6 +214,8 @@ class World {
   void check();
   void check_gate(std::uint32_t slot, const SlotState& state, const Book& book);
   void check_times(std::uint32_t slot, const SlotState& state, const Book& book);
+  void check_signal(std::uint32_t slot, base::Incarnation incarnation, const Book& book);
+  base::TimePoint drain_end(const Book& book) const;
   void check_delay(std::uint32_t slot);
   void check_taken(std::uint32_t slot);
   void check_reason(std::uint32_t slot, const Book* book);

@@ -1,5 +1,6 @@
 // What is taken, and what it means.
 #include "board/shape.hpp"
+#include "config/expand.hpp"
 #include "config/keys.hpp"
 #include "config/parse.hpp"
 #include "config/tree.hpp"
@@ -93,7 +94,7 @@ TEST(Everything, TopSections) {
 
 TEST(Everything, Listeners) {
   const Config config = good_file("everything.toml");
-  ASSERT_EQ(config.listeners.size(), 2U);
+  ASSERT_EQ(config.listeners.size(), 3U);
   const Listener& web = config.listeners[0];
   EXPECT_EQ(web.name, "web");
   EXPECT_EQ(web.bind.host, "");
@@ -102,11 +103,14 @@ TEST(Everything, Listeners) {
   EXPECT_EQ(web.limits, (Listener::Limits{Bytes{1024}, Bytes{2048}, Bytes{1536ULL * 1024 * 1024}, 1000}));
   EXPECT_TRUE(config.listeners[1].bind.unix_path);
   EXPECT_EQ(config.listeners[1].bind.path, "/run/web.sock");
+  EXPECT_TRUE(proxied(config.listeners[1]));
+  EXPECT_EQ(config.listeners[2].pool, 3U);
+  EXPECT_FALSE(proxied(config.listeners[2]));
 }
 
 TEST(Everything, Pools) {
   const Config config = good_file("everything.toml");
-  ASSERT_EQ(config.pools.size(), 3U);
+  ASSERT_EQ(config.pools.size(), 4U);
   Pool shop;
   shop.name = "shop";
   shop.command = {"./app", "--socket=${SOCKET}", "$$5", "${HOME}"};
@@ -136,6 +140,7 @@ TEST(Everything, Pools) {
   shop.outlier = {7, 12.5, 20s, 30, 6s};
   shop.killer = {4, 6min};
   shop.limits = {mib(1024), 4096, 5, Bytes{0}};
+  shop.state = {5, Bytes{1024}, mib(2)};
   shop.idle_stop = 15min;
   EXPECT_EQ(config.pools[0], shop);
   EXPECT_EQ(config.pools[1].name, "api");
@@ -144,6 +149,9 @@ TEST(Everything, Pools) {
   EXPECT_TRUE(config.pools[1].ready.notify);
   EXPECT_EQ(config.pools[2].workers, 4U);
   EXPECT_EQ(config.pools[2].workers_max, std::nullopt);
+  EXPECT_EQ(config.pools[3].dispatch, Dispatch::handoff);
+  EXPECT_EQ(node_mode(config.pools[3]), NodeMode::cluster);
+  EXPECT_EQ(config.pools[3].node_port, 7000);
 }
 
 TEST(Everything, Routes) {
@@ -281,6 +289,94 @@ TEST(MostWorkers, FitABoard) { EXPECT_LE(kMaxWorkers, board::kMaxWorkersPerPool)
 TEST(Parse, RouteOfAOnePoolFileNeedsNoPool) {
   const Config config = good("[pool.a]\ncommand = [\"a\"]\n[[route]]\npath = \"/only\"\n");
   EXPECT_EQ(config.routes, (std::vector{Route{"*", "/only", 0}}));
+}
+
+TEST(Dispatch, TheOnlyListenerIsTheOnlyPools) {
+  const Config config = good("[pool.a]\ncommand = [\"node\", \"a.js\"]\ndispatch = \"handoff\"\n");
+  ASSERT_EQ(config.listeners.size(), 1U);
+  EXPECT_EQ(config.listeners[0].pool, 0U);
+  EXPECT_THAT(config.routes, testing::IsEmpty()) << "nothing passes the proxy";
+  EXPECT_THAT(config.warnings, testing::IsEmpty());
+  EXPECT_EQ(good("[listener.web]\nbind = \":3001\"\n[pool.a]\ncommand = [\"a\"]\ndispatch = \"shared\"\n").listeners[0].pool, 0U);
+  EXPECT_EQ(good("[pool.a]\ncommand = [\"node\"]\n").listeners[0].pool, std::nullopt);
+}
+
+TEST(Dispatch, OnePoolMayHaveSeveralListeners_BesideOneOfTheProxy) {
+  const Config config = good(
+      "[listener.a]\nbind = \":1\"\npool = \"n\"\n[listener.b]\nbind = \":2\"\n[listener.c]\nbind = \":3\"\npool = \"n\"\n"
+      "[pool.n]\ncommand = [\"node\"]\ndispatch = \"shared\"\nnode = \"fork\"\n[pool.p]\ncommand = [\"p\"]\n");
+  EXPECT_EQ(config.listeners[0].pool, 0U);
+  EXPECT_TRUE(proxied(config.listeners[1]));
+  EXPECT_EQ(config.listeners[2].pool, 0U);
+  EXPECT_EQ(config.routes, (std::vector{Route{"*", "/", 1}})) << "the proxy's only pool";
+  EXPECT_THAT(config.warnings, testing::IsEmpty());
+}
+
+TEST(Dispatch, ARangeOfOneNumberIsNoRange) {
+  EXPECT_EQ(good("[pool.a]\ncommand = [\"a\"]\ndispatch = \"shared\"\nworkers = { min = 3, max = 3 }\n").pools[0].workers, 3U);
+}
+
+TEST(Dispatch, ProbesByHttpGoWithHandoff) {
+  const Config config = good("[pool.a]\ncommand = [\"node\"]\ndispatch = \"handoff\"\nready = { http = \"/r\" }\nhealth = { http = \"/h\" }\n");
+  EXPECT_THAT(config.warnings, testing::IsEmpty());
+}
+
+TEST(Dispatch, WarnsOfWhatOnlyTheProxyCouldDo) {
+  const std::string shared = "dispatch = \"shared\"\n";
+  EXPECT_THAT(warnings(shared + "retry = { attempts = 1 }\n"),
+              testing::ElementsAre("cluster.toml:4:9: warning: retry does nothing with dispatch = \"shared\": no request passes the proxy"));
+  EXPECT_THAT(warnings(shared + "queue = { max = 5, wait = \"9s\" }\n"),
+              testing::ElementsAre(testing::HasSubstr("queue.max does nothing"), testing::HasSubstr("queue.wait does nothing")));
+  EXPECT_THAT(warnings(shared + "strategy = \"least-memory\"\n"), testing::ElementsAre(testing::HasSubstr("the kernel chooses")));
+  for (const char* key : {"outlier = { errors = 1 }", "killer = { deaths = 1 }", "hang = { after = \"30s\" }", "keepalive = false",
+                          "timeouts = { connect = \"1s\" }", "drain = { tunnel = \"1s\" }", "recycle = { requests = 5 }"}) {
+    EXPECT_THAT(warnings(shared + key + "\n"), testing::ElementsAre(testing::HasSubstr("does nothing with dispatch"))) << key;
+  }
+  EXPECT_THAT(warnings(shared + "retry = { attempts = 3 }\nqueue = { max = 256 }\nkeepalive = true\n"), testing::IsEmpty()) << "defaults said aloud";
+  EXPECT_THAT(good("[pool.a]\ncommand = [\"node\"]\ndispatch = \"handoff\"\nqueue = { wait = \"9s\" }\nstrategy = \"least-memory\"\n").warnings,
+              testing::IsEmpty());
+}
+
+TEST(Dispatch, WarnsOfAListenersKeysThatOnlyTheProxyObeys) {
+  const std::string file = "[pool.a]\ncommand = [\"node\"]\ndispatch = \"handoff\"\n[listener.web]\n";
+  EXPECT_THAT(good(file + "timeouts = { head = \"1s\" }\n").warnings,
+              testing::ElementsAre(testing::HasSubstr("5:12: warning: timeouts does nothing")));
+  EXPECT_THAT(good(file + "limits = { body = \"1KiB\" }\n").warnings, testing::ElementsAre(testing::HasSubstr("limits does nothing")));
+}
+
+TEST(Node, WarnsOfProgramsThatKeepTheChannelToThemselves) {
+  const auto of = [](const std::string& command, const std::string& node) {
+    return good("[pool.a]\ncommand = [" + command + "]\nnode = \"" + node + "\"\n").warnings;
+  };
+  EXPECT_THAT(of(R"("npm", "start")", "cluster"),
+              testing::ElementsAre("cluster.toml:3:8: warning: node: \"npm\" starts the program as its own child, which hears nothing of the "
+                                   "channel: write command = [\"node\", \"server.js\"]"));
+  EXPECT_EQ(of(R"("/usr/bin/npm", "start")", "fork").size(), 1U);
+  EXPECT_THAT(of(R"("sh", "-c", "node server.js")", "fork"), testing::ElementsAre(testing::HasSubstr("or let the shell exec it")));
+  EXPECT_THAT(of(R"("sh", "-c", "exec node server.js")", "cluster"), testing::IsEmpty());
+  EXPECT_THAT(of(R"("npm", "start")", "off"), testing::IsEmpty());
+  EXPECT_THAT(of(R"("npm", "start")", "auto"), testing::IsEmpty()) << "it gets no channel of Node's";
+  EXPECT_THAT(of(R"("node", "server.js")", "cluster"), testing::IsEmpty());
+}
+
+TEST(Node, AutoIsClusterForNodeAlone) {
+  const auto mode = [](const std::string& command, const std::string& node) {
+    return node_mode(good("[pool.a]\ncommand = [" + command + "]\nnode = \"" + node + "\"\n").pools[0]);
+  };
+  EXPECT_EQ(mode(R"("node", "a.js")", "auto"), NodeMode::cluster);
+  EXPECT_EQ(mode(R"("/opt/node20/bin/node", "a.js")", "auto"), NodeMode::cluster);
+  EXPECT_EQ(mode(R"("nodejs", "a.js")", "auto"), NodeMode::cluster);
+  EXPECT_EQ(mode(R"("nodemon", "a.js")", "auto"), NodeMode::off);
+  EXPECT_EQ(mode(R"("npm", "start")", "auto"), NodeMode::off);
+  EXPECT_EQ(mode(R"("node", "a.js")", "off"), NodeMode::off);
+  EXPECT_EQ(mode(R"("my-server")", "fork"), NodeMode::fork);
+}
+
+TEST(Withheld, HoldsEveryNameThatIsMadeForOneWorkerAlone) {
+  for (const std::string_view name : {"DROVER_CHANNEL_FD", "NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NODE_UNIQUE_ID", "LISTEN_PID",
+                                      "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET"}) {
+    EXPECT_THAT(kWithheldNames, testing::Contains(name));
+  }
 }
 
 TEST(Everything, GivesEachKey) {

@@ -160,7 +160,7 @@ class Cluster:
         assert answer.status == 200, f"/metrics says {answer.status}"
         return parse_metrics(answer.text)
 
-    def metric(self, name, **labels):
+    def metric(self, name, /, **labels):
         """The sum over every sample of that name whose labels include these; None when there is no such sample."""
         values = [value for (sample, have), value in self.metrics().items() if sample == name and labels.items() <= dict(have).items()]
         return sum(values) if values else None
