@@ -97,7 +97,9 @@ class Client {
     const auto now = Clock::now();
     if (now - reported_ < std::chrono::seconds(1)) return;
     std::sort(times_.begin(), times_.end());
-    const auto at = [this](double part) { return times_.empty() ? 0.0 : times_[static_cast<std::size_t>(part * static_cast<double>(times_.size() - 1))]; };
+    const auto at = [this](double part) {
+      return times_.empty() ? 0.0 : times_[static_cast<std::size_t>(part * static_cast<double>(times_.size() - 1))];
+    };
     out_ += R"({"type":"metrics","data":{"answered":)" + std::to_string(total_ += times_.size()) + R"(,"errors":)" + std::to_string(errors_) +
             R"(,"syncs":)" + std::to_string(syncs_) + R"(,"p50_us":)" + std::to_string(at(0.5)) + R"(,"p99_us":)" + std::to_string(at(0.99)) + "}}\n";
     times_.clear();
