@@ -59,6 +59,8 @@ enum class Metric : std::uint8_t {
   channel_faults,
   channel_closed,
   messages_undeliverable,
+  handoff_connections,
+  handoff_waiting,
   state_keys,
   state_bytes,
   workers_created,

@@ -170,6 +170,20 @@ void add_channels(Families& families, const backends::PoolStatus& pool) {
   families.add(Metric::state_bytes, {{"pool", pool.name}}, static_cast<double>(pool.state_bytes));
 }
 
+void add_handoff(Families& families, const backends::PoolStatus& pool) {
+  if (!pool.handoff) return;
+  const auto add = [&](const char* result, std::uint64_t count) {
+    families.add(Metric::handoff_connections, {{"pool", pool.name}, {"result", result}}, static_cast<double>(count));
+  };
+  add("accepted", pool.handoff->accepted);
+  add("given", pool.handoff->given);
+  add("taken", pool.handoff->taken);
+  add("refused", pool.handoff->refused);
+  add("rescued", pool.handoff->rescued);
+  add("dropped", pool.handoff->dropped);
+  families.add(Metric::handoff_waiting, {{"pool", pool.name}}, static_cast<double>(pool.handoff->waiting));
+}
+
 void add_pool(Families& families, const backends::PoolStatus& pool) {
   families.add(Metric::in_flight, {{"pool", pool.name}}, pool.in_flight);
   families.add(Metric::queue_length, {{"pool", pool.name}}, pool.queue_length);
@@ -177,6 +191,7 @@ void add_pool(Families& families, const backends::PoolStatus& pool) {
   families.add(Metric::pool_workers_desired, {{"pool", pool.name}}, pool.desired);
   add_supervision(families, pool);
   add_channels(families, pool);
+  add_handoff(families, pool);
   for (const Lifecycle state : kLifecycles) {
     const auto count = std::count_if(pool.workers.begin(), pool.workers.end(), [state](const auto& worker) { return worker.lifecycle == state; });
     families.add(Metric::pool_workers, {{"pool", pool.name}, {"state", backends::to_text(state)}}, static_cast<double>(count));

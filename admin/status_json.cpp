@@ -92,6 +92,14 @@ json::object channels_json(const backends::PoolStatus& pool) {
           {"undeliverable", counts_json(pool.undeliverable)}};
 }
 
+/// Null but for dispatch = "handoff".
+json::value handoff_json(const backends::PoolStatus& pool) {
+  if (!pool.handoff) return nullptr;
+  const auto& it = *pool.handoff;
+  return json::object{{"accepted", it.accepted}, {"given", it.given},     {"taken", it.taken},    {"refused", it.refused},
+                      {"rescued", it.rescued},   {"dropped", it.dropped}, {"waiting", it.waiting}};
+}
+
 json::object pool_json(const backends::PoolStatus& pool) {
   json::array workers;
   for (const backends::WorkerStatus& each : pool.workers) workers.push_back(worker_json(pool.name, each));
@@ -123,6 +131,7 @@ json::object pool_json(const backends::PoolStatus& pool) {
       {"blocked", std::move(blocked)},
       {"requests_reported", pool.requests_reported},
       {"channel", channels_json(pool)},
+      {"handoff", handoff_json(pool)},
       {"state", json::object{{"keys", pool.state_keys}, {"bytes", pool.state_bytes}}},
       {"workers", std::move(workers)}};
 }

@@ -243,9 +243,9 @@ std::string threads_text(Picture& picture) {
   return picture.kinds.size() > kKindsInText ? out + ", …" : out;
 }
 
-/// Of the socket to which the kernel gives a connection to 127.0.0.1.
-std::uint64_t accept_queue(std::uint16_t port) {
-  const auto sockets = listening_sockets(port).value_or(std::vector<ListeningSocket>{});
+/// Of the socket to which the kernel gives a connection to that address.
+std::uint64_t accept_queue(std::uint16_t port, std::uint32_t host) {
+  const auto sockets = listening_sockets(port, host).value_or(std::vector<ListeningSocket>{});
   Fit closest = Fit::none;
   for (const auto& socket : sockets) closest = std::max(closest, socket.fit);
   std::uint64_t waiting = 0;
@@ -265,7 +265,7 @@ const char* to_text(Condition condition) {
   return "?";
 }
 
-Diagnosis diagnose(std::span<const pid_t> tree, std::uint16_t port) {
+Diagnosis diagnose(std::span<const pid_t> tree, std::uint16_t port, std::uint32_t host) {
   Picture picture;
   picture.cut = tree.size() > kMaxDiagnosedProcesses;
   for (const pid_t pid : tree.first(std::min(tree.size(), kMaxDiagnosedProcesses))) {
@@ -278,7 +278,7 @@ Diagnosis diagnose(std::span<const pid_t> tree, std::uint16_t port) {
   if (picture.cut) out.text += "; it has more threads than were looked at";
   if (picture.hidden && picture.threads > 0) out.text += "; some of its processes may not be read in /proc";
   if (picture.calls_hidden) out.text += "; what they wait for may not be read (CAP_SYS_PTRACE would allow it)";
-  if (const std::uint64_t waiting = port == 0 ? 0 : accept_queue(port); waiting > 0) {
+  if (const std::uint64_t waiting = port == 0 ? 0 : accept_queue(port, host); waiting > 0) {
     out.text += "; " + std::to_string(waiting) + (waiting == 1 ? " connection waits" : " connections wait") + " in its accept queue";
   }
   return out;

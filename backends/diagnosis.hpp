@@ -3,6 +3,8 @@
 // Thread: supervisor's deciding thread; bounded (kMaxDiagnosed…). Ownership: values.
 #pragma once
 
+#include "backends/listening_sockets.hpp"
+
 #include <sys/types.h>
 
 #include <cstddef>
@@ -31,8 +33,8 @@ struct Diagnosis {
   std::string text;
 };
 
-/// What one moment shows; nothing that could be read: busy, so that nobody is harmed. `tree`: its living processes, main first. `port`: of its
-/// listening socket; 0: none to ask about.
-Diagnosis diagnose(std::span<const pid_t> tree, std::uint16_t port);
+/// What one moment shows; nothing that could be read: busy, so that nobody is harmed. `tree`: its living processes, main first. `port`, `host`
+/// (IPv4): where clients find its listening socket; port 0: none to ask about.
+Diagnosis diagnose(std::span<const pid_t> tree, std::uint16_t port, std::uint32_t host = kLoopback);
 
 }  // namespace drover::backends

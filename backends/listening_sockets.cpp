@@ -26,16 +26,16 @@ namespace {
 constexpr int kMaxReads = 4096;        // of 32 KiB: far more listening sockets than a machine has
 constexpr std::uint32_t kListen = 10;  // TCP_LISTEN as the kernel numbers states
 
-Fit fit_of(int family, const std::uint32_t (&words)[4]) {
+Fit fit_of(int family, const std::uint32_t (&words)[4], std::uint32_t asked) {
   if (family == AF_INET) {
     const std::uint32_t host = ntohl(words[0]);
-    return host == INADDR_LOOPBACK ? Fit::exact : host == INADDR_ANY ? Fit::any4 : Fit::none;
+    return host == asked ? Fit::exact : host == INADDR_ANY ? Fit::any4 : Fit::none;
   }
   in6_addr address{};
   std::memcpy(&address, words, sizeof address);
   if (IN6_IS_ADDR_UNSPECIFIED(&address)) return Fit::any6;
   if (IN6_IS_ADDR_LOOPBACK(&address)) return Fit::other_loopback;
-  return IN6_IS_ADDR_V4MAPPED(&address) ? fit_of(AF_INET, {words[3], 0, 0, 0}) : Fit::none;
+  return IN6_IS_ADDR_V4MAPPED(&address) ? fit_of(AF_INET, {words[3], 0, 0, 0}, asked) : Fit::none;
 }
 
 bool request_dump(int netlink, int family) {
@@ -53,7 +53,7 @@ bool request_dump(int netlink, int family) {
 }
 
 /// false: not permitted or not there (sandbox, kernel without inet_diag).
-bool ask_kernel(int family, std::uint16_t port, std::vector<ListeningSocket>& out) {
+bool ask_kernel(int family, std::uint16_t port, std::uint32_t host, std::vector<ListeningSocket>& out) {
   const base::UniqueFd netlink(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   const timeval patience{1, 0};
   if (!netlink || setsockopt(netlink.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0) return false;
@@ -70,14 +70,14 @@ bool ask_kernel(int family, std::uint16_t port, std::vector<ListeningSocket>& ou
       inet_diag_msg socket_info{};
       std::memcpy(&socket_info, NLMSG_DATA(message), sizeof socket_info);
       if (ntohs(socket_info.id.idiag_sport) != port) continue;
-      out.push_back({fit_of(family, socket_info.id.idiag_src), socket_info.idiag_inode, socket_info.idiag_rqueue});
+      out.push_back({fit_of(family, socket_info.id.idiag_src, host), socket_info.idiag_inode, socket_info.idiag_rqueue});
     }
   }
   return false;
 }
 
 /// The same from /proc/net/tcp or tcp6: "  0: 0100007F:1F90 00000000:0000 0A 00000000:00000002 … inode", where the 2 waits.
-bool read_proc_net(int family, std::uint16_t port, std::vector<ListeningSocket>& out) {
+bool read_proc_net(int family, std::uint16_t port, std::uint32_t host, std::vector<ListeningSocket>& out) {
   std::ifstream file(family == AF_INET ? "/proc/net/tcp" : "/proc/net/tcp6");
   std::string line;
   if (!std::getline(file, line)) return false;
@@ -95,21 +95,21 @@ bool read_proc_net(int family, std::uint16_t port, std::vector<ListeningSocket>&
     std::uint32_t words[4]{};
     const std::string_view hex = address.data();
     for (std::size_t i = 0; i < hex.size() / 8; ++i) std::from_chars(hex.data() + i * 8, hex.data() + i * 8 + 8, words[i], 16);
-    out.push_back({fit_of(family, words), inode, waiting});
+    out.push_back({fit_of(family, words, host), inode, waiting});
   }
   return true;
 }
 
 }  // namespace
 
-std::optional<std::vector<ListeningSocket>> listening_sockets(std::uint16_t port) {
+std::optional<std::vector<ListeningSocket>> listening_sockets(std::uint16_t port, std::uint32_t host) {
   std::vector<ListeningSocket> sockets;
   for (const int family : {AF_INET, AF_INET6}) {
     const std::size_t before = sockets.size();
-    if (ask_kernel(family, port, sockets)) continue;
+    if (ask_kernel(family, port, host, sockets)) continue;
     sockets.resize(before);
     // A machine without IPv6 has no tcp6: nobody listens there.
-    if (!read_proc_net(family, port, sockets) && family == AF_INET) return std::nullopt;
+    if (!read_proc_net(family, port, host, sockets) && family == AF_INET) return std::nullopt;
   }
   return sockets;
 }

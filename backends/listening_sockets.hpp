@@ -9,7 +9,9 @@
 
 namespace drover::backends {
 
-/// How closely a listening socket's address fits a connection to 127.0.0.1: the kernel gives it to the closest.
+inline constexpr std::uint32_t kLoopback = 0x7f000001;  ///< 127.0.0.1
+
+/// How closely a listening socket's address fits a connection to the IPv4 address asked about: the kernel gives it to the closest.
 enum class Fit : std::uint8_t { none, other_loopback, any6, any4, exact };
 
 struct ListeningSocket {
@@ -19,6 +21,6 @@ struct ListeningSocket {
 };
 
 /// IPv4 and IPv6. None: the machine doesn't tell (sandbox, no /proc/net).
-std::optional<std::vector<ListeningSocket>> listening_sockets(std::uint16_t port);
+std::optional<std::vector<ListeningSocket>> listening_sockets(std::uint16_t port, std::uint32_t host = kLoopback);
 
 }  // namespace drover::backends

@@ -4,7 +4,11 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 
+#include <netinet/in.h>
+
 #include <algorithm>
+#include <cstring>
+#include <utility>
 
 namespace drover::backends {
 
@@ -16,6 +20,14 @@ constexpr base::Millis kPointsAtLeast{250};   // between two points of a standst
 constexpr int kPointsPerHang = 16;
 constexpr base::Millis kOwnPause{1500};  // between two looks
 constexpr double kIdleShare = 0.01;      // of one core
+
+/// Where the proxy finds it, which for a Node program is not the port that it was told. Port 0: at a path, or nowhere.
+std::pair<std::uint32_t, std::uint16_t> place_of(const board::EndpointAddress& address) {
+  sockaddr_in in{};
+  if (address.length != sizeof in) return {kLoopback, 0};
+  std::memcpy(&in, &address.storage, sizeof in);
+  return in.sin_family == AF_INET ? std::pair(ntohl(in.sin_addr.s_addr), ntohs(in.sin_port)) : std::pair(kLoopback, std::uint16_t{0});
+}
 
 }  // namespace
 
@@ -145,7 +157,8 @@ void PoolRunner::look_for_hang(std::uint32_t slot, base::TimePoint now) {
 void PoolRunner::diagnose_one(std::uint32_t slot, base::Incarnation incarnation, base::TimePoint now) {
   Holding* it = find(slot, incarnation);
   it->standstill.diagnosed = now;
-  const Diagnosis found = diagnose(services_.host.tree(key_of(slot, incarnation)), it->endpoint.port);
+  const auto [host, port] = place_of(it->endpoint.address);
+  const Diagnosis found = diagnose(services_.host.tree(key_of(slot, incarnation)), port, host);
   if (found.condition == Condition::busy) {
     if (!std::exchange(it->standstill.said_busy, true)) {
       base::log::info(name_of(slot), "gives no byte for {} but is busy ({}): left alone", base::to_text(*pool_.hang.after), found.text);

@@ -80,6 +80,7 @@ inline backends::ClusterStatus sample_status() {
   shop.channel_faults = {{"not_json", 3}};
   shop.channel_closed = {{"peer", 1}};
   shop.undeliverable = {{"late_response", 2}};
+  shop.handoff = backends::PoolStatus::Handed{90, 85, 80, 4, 3, 2, 5};
   shop.state_keys = 5;
   shop.state_bytes = 500;
   shop.workers = {sample_worker(1), sample_worker(2), {}};

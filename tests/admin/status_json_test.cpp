@@ -47,6 +47,8 @@ TEST(StatusJson, HasTheValues) {
   EXPECT_EQ(workers.at(0).at("cpu"), 12.346);
   EXPECT_EQ(workers.at(0).at("exits").at("KILL"), 1);
   EXPECT_EQ(workers.at(2).at("pid"), 0);
+  EXPECT_EQ(json::serialize(all.at("pools").at(0).at("handoff")),
+            R"({"accepted":90,"given":85,"taken":80,"refused":4,"rescued":3,"dropped":2,"waiting":5})");
   EXPECT_EQ(workers.at(2).at("note"), "exit 1 \\x1b[31m");
 }
 

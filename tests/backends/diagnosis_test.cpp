@@ -292,5 +292,26 @@ TEST(ListeningSockets, TellAddressAndQueue) {
   EXPECT_GT(sockets->front().inode, 0U);
 }
 
+/// A Node program's private socket has a loopback address of its own, and the port may be somebody else's at 127.0.0.1.
+TEST(ListeningSockets, FitTheAddressThatIsAskedAbout) {
+  constexpr std::uint32_t kOther = 0x7f4d0102;  // 127.77.1.2
+  const base::UniqueFd server(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(kOther);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(bind(server.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(getsockname(server.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  ASSERT_EQ(listen(server.get(), 8), 0);
+  const base::UniqueFd client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  const std::uint16_t port = ntohs(address.sin_port);
+  EXPECT_EQ(listening_sockets(port, kOther)->front().fit, Fit::exact);
+  EXPECT_EQ(listening_sockets(port)->front().fit, Fit::none);
+  const std::vector<pid_t> self{getpid()};
+  EXPECT_THAT(diagnose(self, port, kOther).text, HasSubstr("; 1 connection waits in its accept queue"));
+  EXPECT_THAT(diagnose(self, port).text, ::testing::Not(HasSubstr("queue")));
+}
+
 }  // namespace
 }  // namespace drover::backends

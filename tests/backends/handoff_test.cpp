@@ -306,6 +306,41 @@ TEST_F(HandoffTest, WhoCannotBeGivenAnyIsClosedAndNothingIsLost) {
   EXPECT_EQ(handoff->counts().given, 1U);
 }
 
+/// The first one that is asked can't be given any: the connection goes on to its sibling at once.
+TEST_F(HandoffTest, WhoCannotBeGivenAnyLeavesItToHisSibling) {
+  make();
+  deaf = outlet(1);
+  handoff->open(outlet(1));
+  handoff->open(outlet(2));
+  connect(4);
+  ASSERT_TRUE(until([&] {
+    if (!workers[outlet(2)].given.empty()) answer(outlet(2), true);
+    return handoff->counts().taken == 4;
+  }));
+  EXPECT_EQ(handoff->waiting(), 0U);
+}
+
+/// What travels is a copy, and there may be no descriptor for it.
+TEST_F(HandoffTest, WithoutADescriptorForTheCopyItWaitsAndGoesOnLater) {
+  make().open(outlet(1));
+  connect(3);
+  ASSERT_TRUE(until([&] { return handoff->waiting() == 2; }));  // the first is on its way
+  rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  handoff->settled(outlet(1));
+  const auto waiting = handoff->waiting();
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(waiting, 2U);
+  handoff->answered(outlet(1), workers[outlet(1)].given.front().number, true);
+  workers[outlet(1)].given.clear();
+  ASSERT_TRUE(until([&] {
+    if (!workers[outlet(1)].given.empty()) answer(outlet(1), true);
+    return handoff->counts().taken == 3;
+  }));
+}
+
 TEST_F(HandoffTest, AfterStopWhatWaitsIsStillGiven) {
   make().open(outlet(1));
   connect(2);
