@@ -1,4 +1,5 @@
 // The channel to each worker: opened with its life, heard line by line, closed at its end.
+#include "backends/histogram.hpp"
 #include "backends/pool_runner.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
@@ -77,6 +78,7 @@ base::UniqueFd PoolRunner::open_channel(std::uint32_t slot, Holding& it, LaunchS
     if (fault != ipc::ChannelFault::not_json) note_fault(slot, incarnation, fault, count, {});
   };
   handlers.ended = [this, slot, incarnation = it.incarnation](ipc::ChannelEnd end) { channel_ended(slot, incarnation, end); };
+  handlers.turn = [this](base::Clock::duration took) { observe(services_.turns, took); };
   handlers.sync_line = [this](const std::string& key) { return state_.sync_line(key, base::Clock::now()); };
   it.line.channel = std::make_unique<ipc::Channel>(services_.io, std::move(ends->first), std::move(handlers));
   services_.switchboard.add(peer_of(slot, it.incarnation), {0, name_of(slot)}, *it.line.channel);

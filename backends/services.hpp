@@ -42,8 +42,9 @@ struct Services {
   std::uint64_t died = 0;
   std::uint64_t health_checks = 0;
   board::HistogramTotals exit_to_close{};
-  bool stopping = false;  ///< the cluster stops
-  bool killed = false;    ///< something had to be killed while stopping
+  board::HistogramTotals turns{};  ///< of the loop: control, the second's work, channels
+  bool stopping = false;           ///< the cluster stops
+  bool killed = false;             ///< something had to be killed while stopping
 
   void emit(ClusterEvent event) {
     event.time = unix_now();

@@ -316,7 +316,7 @@ void Supervisor::control_turn() {
     if (const auto every = pool.poll_every()) consider(now + *every);
   }
   if (rows_rest) consider(now + kRowPoll);
-  observe(turns_, now - began);
+  observe(services_->turns, now - began);
   if (planning_ || !next) return;
   control_.expires_at(*next);
   control_.async_wait([this](const boost::system::error_code& code) {
@@ -341,7 +341,7 @@ void Supervisor::second_turn() {
   }
   if (phase_ == Phase::stopped) return;
   plan();  // what was seen may have to be looked at sooner than in a second
-  observe(turns_, base::Clock::now() - now);
+  observe(services_->turns, base::Clock::now() - now);
   second_.expires_after(kSecond);
   second_.async_wait([this](const boost::system::error_code& code) {
     if (!code) second_turn();

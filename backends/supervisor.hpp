@@ -184,7 +184,6 @@ class Supervisor {
   std::optional<base::TimePoint> stop_by_;
   std::string stop_why_;
   base::TimePoint beat_;
-  board::HistogramTotals turns_;
   EventJournal events_{kEventsKept, kEventBytesKept};
   OutputJournal output_{kLinesKept, kLineBytesKept};
   Obituaries obituaries_;

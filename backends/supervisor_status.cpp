@@ -17,13 +17,13 @@ ClusterStatus Supervisor::status() const {
   out.supervisor_beat_age_seconds = std::chrono::duration<double>(now - beat_).count();
   out.admin_address = admin_address_;
   out.listeners = listener_names_;
-  out.supervisor_turn = turns_;
   out.events = events_.next() - 1;
   if (!boards_ || !services_ || !proxy_) return out;
   out.created = services_->created;
   out.died = services_->died;
   out.health_checks = services_->health_checks;
   out.exit_to_close = services_->exit_to_close;
+  out.supervisor_turn = services_->turns;
   out.proxy_restarts = proxy_->restarts();
   out.proxies.push_back(proxy_->status());
   for (std::uint32_t i = 0; i < out.listeners.size(); ++i) out.listeners[i].connections = boards_->client_connections(i);

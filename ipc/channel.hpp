@@ -54,6 +54,8 @@ struct ChannelHandlers {
   /// The line that tells of a key's present value; "": there is nothing to tell any more. May send, but not
   /// finish, close or destroy the Channel.
   std::function<std::string(const std::string& key)> sync_line;
+  /// How long one turn of reading or writing has held the loop. May not destroy the Channel.
+  std::function<void(std::chrono::steady_clock::duration took)> turn;
 };
 
 class Channel {

@@ -38,7 +38,10 @@ void Channel::State::read_soon() {
 
 void Channel::State::read_turn() {
   if (ending) return;
-  switch (pump(kPerTurn, kReadsPerTurn, true)) {
+  const auto began = base::Clock::now();
+  const Stop stopped = pump(kPerTurn, kReadsPerTurn, true);
+  if (handlers.turn && !over) handlers.turn(base::Clock::now() - began);
+  switch (stopped) {
     case Stop::turn_over: return read_soon();
     case Stop::rest: read_rest(); return over ? void() : read_soon();
     case Stop::eof: return end(ChannelEnd::peer);
@@ -60,10 +63,12 @@ Channel::State::Stop Channel::State::pump(std::size_t most, int reads, bool brak
     fault_time = {};
   }
   lines_left = kLinesPerTurn;
+  drained = false;
   std::size_t bytes = 0;
   for (;; --reads) {
     Stop stop = give_out(brakes);
     if (stop != Stop::nothing) return stop;
+    if (drained && brakes && !deaf) return stop;  // should something be left after all, the next wait says so at once
     if (bytes >= most || reads == 0) return Stop::turn_over;
     const std::size_t before = reader.kept();
     stop = read_some(most - bytes);
@@ -117,6 +122,7 @@ Channel::State::Stop Channel::State::read_some(std::size_t most) {
   }
   if (got == 0) return Stop::eof;
   reader.filled(static_cast<std::size_t>(got));
+  drained = static_cast<std::size_t>(got) < into.iov_len;
   return Stop::turn_over;
 }
 

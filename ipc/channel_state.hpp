@@ -49,6 +49,7 @@ struct Channel::State : std::enable_shared_from_this<State> {
   bool deaf = false;              // the peer reads no more: when all that it wrote is read, that is the end
   bool in_turn = false;           // lines are being given out
   bool rest_wanted = false;       // read_rest() was called by one of them
+  bool drained = false;           // the last read got less than it had room for
   int lines_left = 0;             // of this turn
   bool bad = false;               // what was found of the present line
   base::TimePoint mark{};         // up to here time was booked

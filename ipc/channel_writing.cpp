@@ -39,6 +39,7 @@ void Channel::State::wait_writable() {
 }
 
 void Channel::State::flush_turn() {
+  const auto began = base::Clock::now();
   writing = Writing::due;  // what is added from here on is seen below
   std::size_t written = 0;
   while (written < kWritePerTurn && outbox.ready()) {
@@ -48,6 +49,7 @@ void Channel::State::flush_turn() {
     writing = Writing::idle;
     if (outbox.ready()) flush_soon();
   }
+  if (handlers.turn && !over) handlers.turn(base::Clock::now() - began);
   go_on_reading();
 }
 
