@@ -84,7 +84,7 @@ class Checks(CommandCase):
         self.refused('[pool.shop]\ncommand = ["sh"]\nready = { timeout = "30" }\n', r"broken\.toml:3:\d+", r"30")
 
     def test_NotYet_IsRefusedByName(self):
-        self.refused('[pool.shop]\ncommand = ["sh"]\ndispatch = "shared"\n', r"broken\.toml:3:\d+", r"dispatch.*not.* yet")
+        self.refused('[listener.web]\nmode = "tcp"\n[pool.shop]\ncommand = ["sh"]\n', r"broken\.toml:2:\d+", r"mode.*not.* yet")
 
     def test_CommandNotFound_Is78AndNamed(self):
         self.refused('[pool.shop]\ncommand = ["no-such-program-here"]\n', r"broken\.toml:2:\d+", r"no-such-program-here", r"not found")
