@@ -51,6 +51,7 @@ struct Door {
 struct Worker {
   bool open = false;
   std::uint32_t passing = 0;                  ///< descriptors of which settled() has not come
+  base::TimePoint passing_since{};            ///< the oldest of them is the first
   std::map<std::uint64_t, Connection> given;  ///< not answered, by number
   std::uint32_t index = 0;                    ///< of its note
   std::uint64_t claims = 0;
@@ -203,7 +204,7 @@ void Handoff::Impl::collect(const Connection& connection) {
   for (auto* list : {&candidates, &spared, &unwilling}) list->clear();
   constexpr std::uint32_t kWhole = 100;
   for (auto& [outlet, each] : workers) {
-    if (!each.open || each.passing > 0 || std::ranges::count(connection.refused, outlet) > 0) continue;
+    if (!each.open || each.passing > 0 || each.given.size() >= kUnansweredMost || std::ranges::count(connection.refused, outlet) > 0) continue;
     const Load load = hooks.load(outlet);
     if (load.memory_bytes != each.memory) {
       each.memory = load.memory_bytes;
@@ -245,7 +246,7 @@ bool Handoff::Impl::hand(const Outlet& outlet, Connection connection) {
     return false;
   }
   Worker& to = worker(outlet);
-  ++to.passing;
+  if (to.passing++ == 0) to.passing_since = base::Clock::now();
   ++to.claims;
   const std::uint64_t number = hooks.give(outlet, std::move(copy));
   const auto found = workers.find(outlet);  // its channel may have broken at this very write
@@ -326,6 +327,7 @@ void Handoff::settled(const Outlet& outlet) {
   const auto found = impl_->workers.find(outlet);
   if (found == impl_->workers.end() || found->second.passing == 0) return;
   --found->second.passing;
+  found->second.passing_since = base::Clock::now();
   impl_->distribute();
   impl_->rearm();
 }
@@ -380,6 +382,12 @@ std::size_t Handoff::waiting() const { return impl_->waiting.size(); }
 std::size_t Handoff::under_way(const Outlet& outlet) const {
   const auto found = impl_->workers.find(outlet);
   return found == impl_->workers.end() ? 0 : found->second.given.size();
+}
+
+std::optional<base::TimePoint> Handoff::passing_since(const Outlet& outlet) const {
+  const auto found = impl_->workers.find(outlet);
+  if (found == impl_->workers.end() || found->second.passing == 0) return std::nullopt;
+  return found->second.passing_since;
 }
 
 }  // namespace drover::backends

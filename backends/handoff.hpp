@@ -4,7 +4,7 @@
 // Thread: supervisor's loop. Ownership: owns accepted connections until they are taken; borrows the listening sockets.
 //
 // Bounds: at most kAcceptsPerTurn accepts a turn; nothing is accepted while kWaitingMost wait for a worker or no worker is open (they wait
-// in the kernel's queue); a connection that nobody took for queue.wait is closed.
+// in the kernel's queue); a connection that nobody took for queue.wait is closed; no worker has more than kUnansweredMost unanswered.
 #pragma once
 
 #include "backends/node_worker.hpp"
@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 
 namespace drover::backends {
 
@@ -25,6 +26,7 @@ class Handoff {
  public:
   static constexpr int kAcceptsPerTurn = 32;
   static constexpr std::size_t kWaitingMost = 64;
+  static constexpr std::size_t kUnansweredMost = 64;  ///< of one worker: each holds a descriptor of ours until it is answered
 
   struct Outlet {
     std::uint32_t slot = 0;
@@ -72,6 +74,8 @@ class Handoff {
   std::size_t waiting() const;
   /// Given to that worker and not answered yet.
   std::size_t under_way(const Outlet& outlet) const;
+  /// Since when a descriptor is on its way to that worker, which has not taken it: it may hang. None: nothing is.
+  std::optional<base::TimePoint> passing_since(const Outlet& outlet) const;
 
  private:
   struct Impl;

@@ -1,6 +1,7 @@
 // Pools whose clients do not come through the proxy: their listeners, connections that are handed over, when such a worker is ready.
 #include "backends/pool_runner.hpp"
 #include "base/log.hpp"
+#include "base/text.hpp"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -112,6 +113,13 @@ void PoolRunner::handed_gone(std::uint32_t slot, base::Incarnation incarnation) 
   if (handoff_) handoff_->gone({slot, incarnation});
 }
 
+/// It hangs, or does not listen to its channel. One that is stopped does neither: whoever stopped it knows.
+bool PoolRunner::takes_nothing(std::uint32_t slot, const Holding& it) const {
+  if (!handoff_ || it.paused_since) return false;
+  const auto since = handoff_->passing_since({slot, it.incarnation});
+  return since && base::Clock::now() - *since > pool_.health.timeout;
+}
+
 /// Its probe where the proxy brings no requests: it listens, as it has said itself, or it lives. True: nothing else is to be asked.
 bool PoolRunner::probe_by_word(std::uint32_t slot, Holding& it, bool starting) {
   if (pool_.dispatch == config::Dispatch::proxy) return false;
@@ -119,6 +127,10 @@ bool PoolRunner::probe_by_word(std::uint32_t slot, Holding& it, bool starting) {
   const std::string& http = starting ? pool_.ready.http : pool_.health.http;
   if (node && !it.line.listening) {
     it.note = "it has not said that its server listens";
+  } else if (handoff_ && !it.line.channel) {
+    it.note = "its channel is closed: no connection can be handed to it";
+  } else if (takes_nothing(slot, it)) {
+    it.note = "it has not taken a connection that was handed to it more than " + base::to_text(pool_.health.timeout) + " ago";
   } else if (node && pool_.dispatch == config::Dispatch::handoff && !http.empty()) {
     return false;
   } else if (!node && starting && !it.word.ready && base::Clock::now() - it.started < kSettled) {

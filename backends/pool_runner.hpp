@@ -206,6 +206,7 @@ class PoolRunner {
   std::uint64_t hand_over(const Handoff::Outlet& to, base::UniqueFd connection);
   Handoff::Load load_of(const Handoff::Outlet& of);
   void handed_gone(std::uint32_t slot, base::Incarnation incarnation);
+  bool takes_nothing(std::uint32_t slot, const Holding& it) const;
   bool probe_by_word(std::uint32_t slot, Holding& it, bool starting);
   base::UniqueFd probing_end(std::uint32_t slot, base::Incarnation incarnation);
   void dismiss(std::uint32_t slot, base::Incarnation incarnation);

@@ -341,6 +341,34 @@ TEST_F(HandoffTest, WithoutADescriptorForTheCopyItWaitsAndGoesOnLater) {
   }));
 }
 
+/// It takes descriptors and never says what became of the connections: ours would be kept without end.
+TEST_F(HandoffTest, WhoNeverAnswersGetsNoMoreThanTheBound) {
+  make().open(outlet(1));
+  connect(static_cast<int>(Handoff::kUnansweredMost) + 4);
+  settle_down();
+  for (std::size_t i = 0; i < Handoff::kUnansweredMost + 4; ++i) {
+    handoff->settled(outlet(1));
+    settle_down();
+  }
+  EXPECT_EQ(handoff->under_way(outlet(1)), Handoff::kUnansweredMost);
+  EXPECT_EQ(handoff->waiting(), 4U);
+  answer(outlet(1), true);
+  EXPECT_EQ(handoff->under_way(outlet(1)), Handoff::kUnansweredMost);  // there is room for the next
+  EXPECT_EQ(handoff->waiting(), 3U);
+}
+
+TEST_F(HandoffTest, TellsSinceWhenAWorkerHasNotTakenItsDescriptor) {
+  make().open(outlet(1));
+  EXPECT_FALSE(handoff->passing_since(outlet(1)));
+  connect();
+  ASSERT_TRUE(until([&] { return !workers[outlet(1)].given.empty(); }));
+  const auto since = handoff->passing_since(outlet(1));
+  ASSERT_TRUE(since);
+  EXPECT_LE(*since, base::Clock::now());
+  handoff->settled(outlet(1));
+  EXPECT_FALSE(handoff->passing_since(outlet(1)));
+}
+
 TEST_F(HandoffTest, AfterStopWhatWaitsIsStillGiven) {
   make().open(outlet(1));
   connect(2);

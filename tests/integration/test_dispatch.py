@@ -115,6 +115,16 @@ class HandedOver(DispatchCase):
         self.assertTrue(cluster.await_event("workerHealth", health="failing"))
         wait_until(lambda: all(worker["health"] == "failing" for worker in cluster.workers()), 10, "each fails its own probe")
 
+    def test_AWorkerThatHangs_IsReplacedAndWhatItHeldIsServed(self):
+        health = {"interval": "100ms", "timeout": "200ms", "fall": 2, "restart_after": "500ms"}
+        cluster = self.run_pool(app(3000), "handoff", workers=2, health=health, drain={"http": "300ms"})
+        self.asked(cluster, "/spin")
+        time.sleep(0.2)  # it spins: nothing that it could say
+        answers = crowd(4, lambda _: cluster.fetch("GET", "/", timeout=20).status)
+        self.assertEqual(answers, [200] * 4)
+        self.assertTrue(cluster.await_event("workerHealth", health="failing"))
+        self.rest_of(cluster)
+
     def test_AServerThatCloses_GetsNoConnections(self):
         cluster = self.run_pool(app(3000), "handoff", workers=2)
         self.asked(cluster, "/close")

@@ -19,6 +19,7 @@ const server = http.createServer((request, response) => {
     case '/leave': say('leaves'); return cluster.worker.disconnect();
     case '/kill': say('kills itself'); return setTimeout(() => cluster.worker.kill(), 20);
     case '/exit': say('exits'); return setTimeout(() => process.exit(3), 20);
+    case '/spin': say('spins'); return setTimeout(() => { for (;;); }, 50);
     case '/slow': return setTimeout(() => say({ pid: process.pid }), 500);
     case '/close': say('closes'); return server.close(() => { closing = setTimeout(() => server.listen(port, host), 1000); });
     case '/handle': process.send('take this', request.socket, { keepOpen: true }); process.send({ type: 'after' }); return say('sent');
