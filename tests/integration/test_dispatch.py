@@ -99,6 +99,16 @@ class HandedOver(DispatchCase):
         self.assertGreater(load.counts["get-served"], 50)
         self.assertEqual(lost(load), {}, load.failures)
 
+    def test_KeptConnections_HoldNoWorker_IfTheProgramEndsThem(self):
+        cluster = self.run_pool(app(3000), "handoff", env={"POLITE": "1"}, drain={"http": "60s"})
+        before = set(cluster.pids())
+        load = Load(cluster.port(), getters=12, posters=0, path="/slow", keep=10**6)  # hardly ever idle: Node closes those that are
+        self.assertEqual(cluster.verb("restart", "app").returncode, 0)
+        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in before), 20, "the old ones are gone")
+        load.stop()
+        self.assertGreater(load.counts["get-served"], 12)
+        self.assertEqual(load.counts["get-begun-and-cut"], 0)
+
     def test_Disconnect_LosesNothing(self):
         cluster = self.run_pool(app(3000), "handoff")
         load = Load(cluster.port(), keep=1)

@@ -13,6 +13,8 @@ function body(request, then) {
 
 const server = http.createServer((request, response) => {
   const cluster = require('cluster');
+  // What docs/channel.md advises: who keeps its connection alive is led to another worker.
+  if (process.env.POLITE && !server.listening) response.setHeader('Connection', 'close');
   const say = (what) => response.end(JSON.stringify(what));
   switch (request.url.split('?')[0]) {
     case '/': return say({ pid: process.pid, worker: cluster.worker && cluster.worker.id, address: server.address(), port: process.env.PORT });
