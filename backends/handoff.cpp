@@ -59,6 +59,8 @@ struct Worker {
   std::uint32_t memory_epoch = 0;
 };
 
+bool free(const Worker& worker) { return worker.open && worker.passing == 0 && worker.given.size() < Handoff::kUnansweredMost; }
+
 }  // namespace
 
 struct Handoff::Impl {
@@ -71,7 +73,7 @@ struct Handoff::Impl {
         timer(io_context.get_executor()),
         pause(io_context.get_executor()) {}
 
-  void rearm();
+  void fill();
   void await(Door& door);
   void accept_from(Door& door);
   void rest(int code);
@@ -84,8 +86,8 @@ struct Handoff::Impl {
   void set_timer();
   void expire();
   Worker& worker(const Outlet& outlet);
-  bool any_open() const;
   bool any_free() const;
+  bool may_accept() const;
   asio::io_context& io;
   const config::Pool& pool;
   Hooks hooks;
@@ -111,18 +113,15 @@ struct Handoff::Impl {
   Counts counts;
 };
 
-bool Handoff::Impl::any_open() const {
-  return std::ranges::any_of(workers, [](const auto& each) { return each.second.open; });
-}
-
 bool Handoff::Impl::any_free() const {
-  return std::ranges::any_of(workers, [](const auto& each) { return each.second.open && each.second.passing == 0; });
+  return std::ranges::any_of(workers, [](const auto& each) { return free(each.second); });
 }
 
-/// Nobody is accepted for whom there is no hope yet: the kernel's queue holds him at no cost.
-void Handoff::Impl::rearm() {
-  if (stopped || resting || waiting.size() >= kWaitingMost || !any_open()) return;
-  for (Door& door : doors) await(door);
+/// Nobody is accepted whom no worker is free to take: the kernel's queue holds him at no cost, not even that of waking up for him.
+void Handoff::Impl::fill() {
+  for (Door& door : doors) {
+    if (!door.waiting) accept_from(door);
+  }
 }
 
 void Handoff::Impl::await(Door& door) {
@@ -136,16 +135,13 @@ void Handoff::Impl::await(Door& door) {
 }
 
 void Handoff::Impl::accept_from(Door& door) {
-  if (stopped || resting || !any_open()) return;
-  for (int turns = 0; turns < kAcceptsPerTurn && waiting.size() < kWaitingMost; ++turns) {
+  for (int turns = 0; may_accept(); ++turns) {
+    if (turns == kAcceptsPerTurn) return await(door);
     base::UniqueFd socket(::accept4(door.descriptor.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket) {
       const int code = errno;
-      if (code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM) {
-        rest(code);
-        break;
-      }
-      if (code == EAGAIN || code == EBADF || code == EINVAL) break;
+      if (code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM) return rest(code);
+      if (code == EAGAIN || code == EBADF || code == EINVAL) return await(door);
       continue;  // its client has gone meanwhile
     }
     told = false;
@@ -153,8 +149,9 @@ void Handoff::Impl::accept_from(Door& door) {
     waiting.push_back({std::move(socket), base::Clock::now() + pool.queue.wait, {}, {}, false});
     distribute();
   }
-  rearm();
 }
+
+bool Handoff::Impl::may_accept() const { return !stopped && !resting && waiting.size() < kWaitingMost && any_free(); }
 
 /// The queue stays readable: without a pause this would spin.
 void Handoff::Impl::rest(int code) {
@@ -167,7 +164,7 @@ void Handoff::Impl::rest(int code) {
   pause.async_wait([this, alive = std::weak_ptr(life)](const Code& error) {
     if (error || alive.expired()) return;
     resting = false;
-    rearm();
+    fill();
   });
 }
 
@@ -204,7 +201,7 @@ void Handoff::Impl::collect(const Connection& connection) {
   for (auto* list : {&candidates, &spared, &unwilling}) list->clear();
   constexpr std::uint32_t kWhole = 100;
   for (auto& [outlet, each] : workers) {
-    if (!each.open || each.passing > 0 || each.given.size() >= kUnansweredMost || std::ranges::count(connection.refused, outlet) > 0) continue;
+    if (!free(each) || std::ranges::count(connection.refused, outlet) > 0) continue;
     const Load load = hooks.load(outlet);
     if (load.memory_bytes != each.memory) {
       each.memory = load.memory_bytes;
@@ -297,7 +294,7 @@ void Handoff::Impl::expire() {
     each.refused.clear();
   }
   distribute();
-  rearm();
+  fill();
 }
 
 Handoff::Handoff(asio::io_context& io, const config::Pool& pool, std::uint64_t seed, Hooks hooks)
@@ -309,13 +306,13 @@ Handoff::~Handoff() { stop(); }
 void Handoff::add_listener(int socket) {
   ::fcntl(socket, F_SETFL, ::fcntl(socket, F_GETFL) | O_NONBLOCK);
   impl_->doors.emplace_back(impl_->io, socket);
-  impl_->rearm();
+  impl_->fill();
 }
 
 void Handoff::open(const Outlet& outlet) {
   impl_->worker(outlet).open = true;
   impl_->distribute();
-  impl_->rearm();
+  impl_->fill();
 }
 
 void Handoff::close(const Outlet& outlet) {
@@ -329,7 +326,7 @@ void Handoff::settled(const Outlet& outlet) {
   --found->second.passing;
   found->second.passing_since = base::Clock::now();
   impl_->distribute();
-  impl_->rearm();
+  impl_->fill();
 }
 
 void Handoff::answered(const Outlet& outlet, std::uint64_t number, bool accepted) {
@@ -345,7 +342,7 @@ void Handoff::answered(const Outlet& outlet, std::uint64_t number, bool accepted
     impl_->waiting.push_front(std::move(given.mapped()));
   }
   impl_->distribute();
-  impl_->rearm();
+  impl_->fill();
 }
 
 void Handoff::gone(const Outlet& outlet) {
@@ -359,7 +356,7 @@ void Handoff::gone(const Outlet& outlet) {
     impl_->waiting.push_front(std::move(each->second));
   }
   impl_->distribute();
-  impl_->rearm();
+  impl_->fill();
 }
 
 void Handoff::stop() {

@@ -3,8 +3,8 @@
 //       goes to another one.
 // Thread: supervisor's loop. Ownership: owns accepted connections until they are taken; borrows the listening sockets.
 //
-// Bounds: at most kAcceptsPerTurn accepts a turn; nothing is accepted while kWaitingMost wait for a worker or no worker is open (they wait
-// in the kernel's queue); a connection that nobody took for queue.wait is closed; no worker has more than kUnansweredMost unanswered.
+// Bounds: at most kAcceptsPerTurn accepts a turn; nothing is accepted while kWaitingMost wait for a worker or no worker is free to take it
+// (they wait in the kernel's queue); a connection that nobody took for queue.wait is closed; no worker has more than kUnansweredMost unanswered.
 #pragma once
 
 #include "backends/node_worker.hpp"
