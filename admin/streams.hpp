@@ -40,14 +40,15 @@ class JournalSource final : public LineSource {
   }
 
   Pulled pull(std::string& out) override {
-    if (next_ < journal_.first()) {
-      append_gap(out, journal_.first() - next_);
-      next_ = journal_.first();
-    }
     const std::uint64_t end = follow_ ? journal_.next() : last_;
-    for (int looks = 0; next_ < end && looks < kLooks && out.size() < kEnough; ++looks, ++next_) {
+    for (int looks = 0; next_ < end && looks < kLooks && out.size() < kEnough; ++looks) {
+      const std::uint64_t kept = std::min(journal_.kept_from(next_), end);
+      if (kept > next_) append_gap(out, kept - next_);
+      next_ = kept;
+      if (kept == end) break;
       const Item& item = journal_.at(next_);
       if (!target_ || concerns(*target_, item.pool, item.slot)) append_line(out, next_, item);
+      ++next_;
     }
     if (next_ < end) return Pulled::more;
     return follow_ ? Pulled::wait : Pulled::end;

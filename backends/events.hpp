@@ -23,15 +23,21 @@ struct ClusterEvent {
   std::string message;       ///< workerMessage: what it sent, as JSON text on one line; shown as member "message"; "" = none
 
   std::size_t bytes() const {
-    std::size_t sum = 256 + message.size();
-    for (const auto& each : data) sum += 64 + (each.value().is_object() ? each.value().get_object().size() * 128 : 0);
+    std::size_t sum = 320 + message.size();
+    for (const auto& each : data) {
+      const auto& value = each.value();
+      sum += 96 + (value.is_string() ? value.get_string().size() : 0) + (value.is_object() ? value.get_object().size() * 128 : 0);
+    }
     return sum;
   }
+  /// What a worker says of its own accord, as often as it likes.
+  bool chatter() const { return name == "workerMessage" || name == "workerMetrics"; }
 };
 
 using EventJournal = Journal<ClusterEvent>;
 inline constexpr std::size_t kEventsKept = 10'000;
 inline constexpr std::size_t kEventBytesKept = 8 * 1024 * 1024;
+inline constexpr EventJournal::Room kChatterKept{kEventsKept / 2, 2 * 1024 * 1024};
 
 /// Every name that there is, with what it says: `drover events --names` and docs/operations.md show this table. Those of CLUSTER's
 /// managed cluster carry its names.
@@ -84,6 +90,7 @@ struct OutputLine {
   std::string text;  ///< control characters escaped
 
   std::size_t bytes() const { return 128 + text.size(); }
+  static constexpr bool chatter() { return false; }
 };
 using OutputJournal = Journal<OutputLine>;
 inline constexpr std::size_t kLinesKept = 20'000;

@@ -184,7 +184,7 @@ class Supervisor {
   std::optional<base::TimePoint> stop_by_;
   std::string stop_why_;
   base::TimePoint beat_;
-  EventJournal events_{kEventsKept, kEventBytesKept};
+  EventJournal events_{kEventsKept, kEventBytesKept, kChatterKept};
   OutputJournal output_{kLinesKept, kLineBytesKept};
   Obituaries obituaries_;
   struct StateWatch {

@@ -3,6 +3,9 @@
 
 #include "admin/streams.hpp"
 
+#include <algorithm>
+#include <utility>
+
 namespace drover::admin {
 namespace {
 
@@ -72,6 +75,51 @@ TEST_F(Streams, WhatWasPushedOutIsSaid) {
   EXPECT_THAT(said, HasSubstr("\"number\":31,"));
   EXPECT_THAT(said, HasSubstr("\"number\":130,"));
   EXPECT_THAT(get("/v1/events"), Not(HasSubstr("gap"))) << "who asks for no number misses nothing";
+}
+
+backends::ClusterEvent named(const char* name, std::string message = {}) {
+  backends::ClusterEvent event;
+  event.name = name;
+  event.message = std::move(message);
+  return event;
+}
+
+std::string all_of(backends::EventJournal& journal, std::uint64_t from) {
+  JournalSource<backends::ClusterEvent> source(journal, from, false, std::nullopt);
+  std::string out;
+  std::string piece;
+  while (source.pull(piece) == Pulled::more) out += std::exchange(piece, {});
+  return out + piece;
+}
+
+TEST_F(Streams, AFloodOfMessagesPushesOutMessagesOnly) {
+  backends::EventJournal journal(100, 1 << 20, {.items = 10, .bytes = 64 << 10});
+  journal.add(named("workerOnline"));
+  for (int i = 0; i < 5000; ++i) {
+    journal.add(named(i % 2 == 0 ? "workerMessage" : "workerMetrics"));
+    if (i == 2500) journal.add(named("workerExit"));
+  }
+  const std::string said = all_of(journal, 1);
+  EXPECT_THAT(said, HasSubstr("\"workerOnline\"}\n{\"event\":\"gap\",\"lost\":2501}\n"));
+  EXPECT_THAT(said, HasSubstr("\"event\":\"workerExit\"}\n{\"event\":\"gap\",\"lost\":2489}\n"));
+  EXPECT_THAT(said, HasSubstr("{\"number\":4993,"));
+  EXPECT_THAT(said, EndsWith("\"workerMetrics\"}\n"));
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 2 + 2 + 10);
+}
+
+TEST_F(Streams, LargeMessagesGoBeforeSmallNews) {
+  backends::EventJournal journal(1000, 1 << 20, {.items = 500, .bytes = 64 << 10});
+  for (int i = 0; i < 100; ++i) {
+    journal.add(named("workerExit"));
+    journal.add(named("workerMessage", '"' + std::string(20'000, 'x') + '"'));
+  }
+  const std::string said = all_of(journal, 1);
+  EXPECT_LT(said.size(), 100'000U);
+  std::size_t exits = 0;
+  for (std::size_t at = 0; (at = said.find("workerExit", at)) != std::string::npos; ++at) ++exits;
+  EXPECT_EQ(exits, 100U);
+  journal.add(named("workerMessage", '"' + std::string(200'000, 'y') + '"'));
+  EXPECT_THAT(all_of(journal, journal.next() - 1), HasSubstr("yyy")) << "the newest is kept, however long it is";
 }
 
 TEST_F(Streams, AReaderThatDoesNotReadLosesOldOnesAndIsTold) {

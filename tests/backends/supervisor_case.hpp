@@ -91,7 +91,7 @@ class SupervisorCase : public testing::Test {
   std::vector<ClusterEvent> events(std::string_view name) const {
     std::vector<ClusterEvent> out;
     const EventJournal& journal = supervisor_->events();
-    for (std::uint64_t number = journal.first(); number < journal.next(); ++number) {
+    for (std::uint64_t number = journal.first(); number < journal.next(); number = journal.kept_from(number + 1)) {
       if (journal.at(number).name == name) out.push_back(journal.at(number));
     }
     return out;
