@@ -100,7 +100,7 @@ void PoolRunner::said(std::uint32_t slot, base::Incarnation incarnation, std::st
       if (it->line.node && message->object() != nullptr) it->line.node->heard(*message->object());
       break;
     case ipc::MessageKind::report: said_report(slot, *it, *message); break;
-    case ipc::MessageKind::state: said_state(slot, incarnation, *message); break;
+    case ipc::MessageKind::state: said_state(slot, *it, *message); break;
     case ipc::MessageKind::response: services_.switchboard.answer(peer_of(slot, incarnation), std::move(message->value.as_object())); break;
     case ipc::MessageKind::user: said_message(slot, incarnation, line, std::move(*message)); break;
   }
@@ -142,7 +142,10 @@ void PoolRunner::said_metrics(std::uint32_t slot, Holding& it, const ipc::Messag
   if (!taken.empty()) emit("workerMetrics", slot, it.incarnation, {{"metrics", std::move(taken)}});
 }
 
-void PoolRunner::said_state(std::uint32_t slot, base::Incarnation incarnation, const ipc::Message& message) {
+void PoolRunner::said_state(std::uint32_t slot, const Holding& it, const ipc::Message& message) {
+  // A dead worker's last words are read in one turn: answers that nobody hears would make it a long one.
+  if (ipc::StateService::only_asks(message.type()) && (it.line.over || !it.line.channel->takes())) return;
+  const base::Incarnation incarnation = it.incarnation;
   const json::value* id = ipc::id_of(*message.object());
   const auto before = state_.store().next_expiry();
   const auto answer = state_.handle(member_of(slot, incarnation), message, base::Clock::now());

@@ -175,7 +175,7 @@ class PoolRunner {
   void said(std::uint32_t slot, base::Incarnation incarnation, std::string_view line);
   void said_report(std::uint32_t slot, Holding& it, const ipc::Message& message);
   void said_metrics(std::uint32_t slot, Holding& it, const ipc::Message& message);
-  void said_state(std::uint32_t slot, base::Incarnation incarnation, const ipc::Message& message);
+  void said_state(std::uint32_t slot, const Holding& it, const ipc::Message& message);
   void said_message(std::uint32_t slot, base::Incarnation incarnation, std::string_view line, ipc::Message message);
   void note_fault(std::uint32_t slot, base::Incarnation incarnation, ipc::ChannelFault fault, std::uint64_t count, std::string_view line);
   void say_faults(std::uint32_t slot, Holding& it, base::TimePoint now);

@@ -156,8 +156,10 @@ void PoolRunner::add_channels(PoolStatus& out) const {
   out.channel_faults["metric"] = all.metrics_passed_over;
   out.channel_closed = all.closed;
   const Switchboard::Undelivered undelivered = services_.switchboard.undelivered(index_);
-  out.undeliverable = {
-      {"unknown_target", undelivered.unknown_target}, {"no_channel", undelivered.no_channel}, {"late_response", undelivered.late_response}};
+  out.undeliverable = {{"unknown_target", undelivered.unknown_target},
+                       {"no_channel", undelivered.no_channel},
+                       {"too_many", undelivered.too_many},
+                       {"late_response", undelivered.late_response}};
   out.state_keys = state_.store().keys();
   out.state_bytes = state_.store().bytes();
   out.requests_reported = pool_.dispatch != config::Dispatch::proxy;

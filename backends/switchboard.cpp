@@ -129,6 +129,13 @@ void Switchboard::to_one(const ipc::PeerId& from, const ipc::PeerId& to, json::o
   std::optional<std::string> id;
   if (const json::value* own = ipc::id_of(message)) {
     id = pending_.add({from, to, *own, base::Clock::now() + timeout_of(message)});
+    if (id->empty()) {
+      ++undelivered_[from.pool].too_many;
+      refuse(from, message,
+             "too many requests wait for their answers: a worker may have " + std::to_string(ipc::PendingRequests::kMostPerAsker) +
+                 ", all together " + std::to_string(ipc::PendingRequests::kMost) + "; wait for some of them");
+      return;
+    }
     set_timer();
   }
   std::string text = ipc::forwarded_line(std::move(message), find(from)->origin, std::move(id));
@@ -221,9 +228,11 @@ base::Result<RequestNumber> Switchboard::request(const Target& target, std::stri
   }
   const auto to = receivers(target, true);
   if (!to) return to.error();
+  const RequestNumber number = last_ + 1;
+  if (!pending_.has_room(operator_peer(number), to->size())) return base::Error{"too many requests wait for their answers; try again", EBUSY};
   if (auto fine = check_size(ipc::message_line(type, data, own_origin(), std::string(ipc::kMaxId, 'd'))); !fine) return fine.error();
 
-  const RequestNumber number = ++last_;
+  last_ = number;
   OperatorRequest& request = operators_[number];
   request.watcher = std::move(watcher);
   request.timeout = timeout;

@@ -44,6 +44,7 @@ class Switchboard {
   struct Undelivered {
     std::uint64_t unknown_target = 0;
     std::uint64_t no_channel = 0;     ///< the worker has none, or is not there now
+    std::uint64_t too_many = 0;       ///< requests beyond those that may wait at once
     std::uint64_t late_response = 0;  ///< nobody waits for it, or waits no more, or it was asked of another
   };
 

@@ -138,6 +138,7 @@ void Channel::finish() { state_->finish(); }
 void Channel::close() { state_->stop(); }
 
 bool Channel::open() const { return !state_->over && !state_->ending; }
+bool Channel::takes() const { return state_->takes(); }
 std::size_t Channel::waiting_bytes() const { return state_->outbox.bytes(); }
 const Channel::Counts& Channel::counts() const { return state_->counts; }
 

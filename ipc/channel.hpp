@@ -2,10 +2,10 @@
 //       the format of Node.js child processes). Cuts lines, bounds both directions, passes descriptors one at a time. Knows no JSON.
 // Thread: supervisor's loop; no call blocks. Ownership: owns its end of the socketpair and every descriptor given to send().
 //
-// Reading. At most kPerTurn bytes and kLinesPerTurn lines a turn of the loop, then others have theirs. A line beyond kMaxLine is thrown away up to
-// its end and told once. No room is given for descriptors that a worker passes, so the kernel closes them; `fault` tells of it. A worker that makes
-// its channel busy with faults is read no more until the present second is over (kFaultTime); and one whose answers (what must not be lost) wait
-// unread (kUnreadMost) is not read until it reads: its own writes wait, nobody else is touched.
+// Reading. At most kPerTurn bytes, kLinesPerTurn lines and about kTurnTime a turn of the loop, then others have theirs. A line beyond kMaxLine is
+// thrown away up to its end and told once. No room is given for descriptors that a worker passes, so the kernel closes them; `fault` tells of it. A
+// worker that makes its channel busy with faults is read no more until the present second is over (kFaultTime); and one whose answers (what must not
+// be lost) wait unread (kUnreadMost) is not read until it reads: its own writes wait, nobody else is touched.
 //
 // Writing. Three kinds. What must not be lost (send): responses, Node's internal messages. Messages (send_message): beyond
 // kMessagesMost the oldest are dropped, whole, and counted; one of which a byte was written is not dropped. Syncs (send_sync): a key that
@@ -63,6 +63,7 @@ class Channel {
   static constexpr std::size_t kMaxLine = 1024 * 1024;
   static constexpr std::size_t kPerTurn = 64 * 1024;
   static constexpr int kLinesPerTurn = 128;  ///< small lines are work by their number: this is about a millisecond
+  static constexpr std::chrono::milliseconds kTurnTime{4};
   static constexpr std::size_t kMessagesMost = 1024 * 1024;
   static constexpr std::size_t kUnreadMost = 1024 * 1024;
   static constexpr std::size_t kOutboxMost = 4 * 1024 * 1024;
@@ -98,6 +99,7 @@ class Channel {
   void close();
 
   bool open() const;
+  bool takes() const;                 ///< what is sent now may be read by somebody
   std::size_t waiting_bytes() const;  ///< to be written
   struct Counts {
     std::uint64_t lines_in = 0;

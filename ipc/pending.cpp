@@ -21,13 +21,14 @@ std::uint64_t number_of(const boost::json::value& id) {
 
 }  // namespace
 
+bool PendingRequests::has_room(const PeerId& asker, std::size_t more) const {
+  if (requests_.size() + more > kMost) return false;
+  const auto mine = by_asker_.find(asker);
+  return asker.slot == 0 || (mine == by_asker_.end() ? 0 : mine->second.size()) + more <= kMostPerAsker;
+}
+
 std::string PendingRequests::add(PendingRequest request) {
-  const auto mine = by_asker_.find(request.asker);
-  if (mine != by_asker_.end() && mine->second.size() >= kMostPerAsker) {
-    take(requests_.find(*mine->second.begin()));
-  } else if (requests_.size() >= kMost) {
-    take(requests_.begin());
-  }
+  if (!has_room(request.asker)) return {};
   const std::uint64_t number = ++last_;
   by_asker_[request.asker].insert(number);
   by_answerer_[request.answerer].insert(number);
@@ -62,7 +63,8 @@ void PendingRequests::asker_gone(const PeerId& asker) {
 
 std::vector<PendingRequest> PendingRequests::expire(base::TimePoint now) {
   std::vector<PendingRequest> over;
-  while (!by_time_.empty() && by_time_.begin()->first <= now) over.push_back(take(requests_.find(by_time_.begin()->second)));
+  while (over.size() < kExpiredAtOnce && !by_time_.empty() && by_time_.begin()->first <= now)
+    over.push_back(take(requests_.find(by_time_.begin()->second)));
   return over;
 }
 

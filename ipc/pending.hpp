@@ -33,19 +33,22 @@ struct PendingRequest {
 
 class PendingRequests {
  public:
-  static constexpr std::size_t kMost = 16 * 1024;  ///< of all askers
-  static constexpr std::size_t kMostPerAsker = 1024;
+  static constexpr std::size_t kMost = 16 * 1024;     ///< of all askers
+  static constexpr std::size_t kMostPerAsker = 1024;  ///< not of an operator
+  static constexpr std::size_t kExpiredAtOnce = 256;
   static constexpr base::Millis kDefaultTime{5000};
   static constexpr base::Millis kLongest{60'000};
 
-  /// Returns the id under which the answerer gets it ("d:" and a number). The asker's oldest one, or the oldest of all, makes room.
+  /// For so many more requests of that asker.
+  bool has_room(const PeerId& asker, std::size_t more = 1) const;
+  /// Returns the id under which the answerer gets it ("d:" and a number). "": there is no room, it is not kept.
   std::string add(PendingRequest request);
   /// The answer has come from `from`: the request, once. None: nothing waits under that id, its time is over, or it was asked of another.
   std::optional<PendingRequest> answered(const boost::json::value& original_id, const PeerId& from, base::TimePoint now);
   /// Its askers must be told.
   std::vector<PendingRequest> answerer_gone(const PeerId& answerer);
   void asker_gone(const PeerId& asker);
-  /// Takes out and returns those whose time is over.
+  /// Takes out and returns those whose time is over, kExpiredAtOnce at most: next_expiry() tells of the rest.
   std::vector<PendingRequest> expire(base::TimePoint now);
   std::optional<base::TimePoint> next_expiry() const;
   std::size_t size() const { return requests_.size(); }

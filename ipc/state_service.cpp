@@ -215,6 +215,11 @@ bool StateService::asks(std::string_view type) {
   return found != kRequests.end() && found->asks;
 }
 
+bool StateService::only_asks(std::string_view type) {
+  const auto found = std::ranges::find(kRequests, type, &Request::type);
+  return found != kRequests.end() && (found->handle == get || found->handle == all);
+}
+
 void StateService::left(Member member) { subscribers_.erase(member); }
 
 std::string StateService::sync_line(const std::string& key, base::TimePoint now) {

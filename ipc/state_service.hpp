@@ -29,7 +29,7 @@ namespace drover::ipc {
 
 class StateService {
  public:
-  static constexpr std::size_t kAllBytes = 768 * 1024;
+  static constexpr std::size_t kAllBytes = 256 * 1024;
   using Member = std::uint64_t;  ///< one life of a worker; never 0
 
   struct Hooks {
@@ -46,6 +46,8 @@ class StateService {
   base::Result<boost::json::value> handle(Member member, const Message& request, base::TimePoint now);
   /// Does a request of that type ask for something, so that it is answered even without an id?
   static bool asks(std::string_view type);
+  /// And does nothing else?
+  static bool only_asks(std::string_view type);
   void left(Member member);
   /// {type:"state:sync", data:{key, value}}; without value when the key is gone.
   std::string sync_line(const std::string& key, base::TimePoint now);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 
 #include <cerrno>
 #include <memory>
@@ -209,6 +210,24 @@ TEST_F(SwitchboardTest, ARequestsTimeIsOver_TheAskerIsTold_AndALateAnswerDropped
   board_.answer(two.peer, {{"type", "response"}, {"originalId", asked[1].at("id")}});
   EXPECT_TRUE(heard(one).empty());
   EXPECT_EQ(board_.undelivered(0).late_response, 1U);
+}
+
+TEST_F(SwitchboardTest, MoreRequestsThanMayWait_AreRefused_EachIsToldOfItsEnd) {
+  Worker one = worker(0, 1);
+  Worker two = worker(0, 2);
+  const std::size_t most = ipc::PendingRequests::kMostPerAsker;
+  for (std::size_t i = 0; i < most + 3; ++i) board_.route(one.peer, {{"type", "ask"}, {"target", 2}, {"id", i}, {"timeout", 1}});
+  EXPECT_EQ(board_.undelivered(0).too_many, 3U);
+  std::vector<json::object> told;
+  ASSERT_TRUE(wait([&] {
+    for (auto& each : heard(one)) told.push_back(std::move(each));
+    return told.size() == most + 3;
+  }));
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(told[i].at("originalId"), most + i) << "at once";
+    EXPECT_THAT(json::serialize(told[i].at("error")), HasSubstr("too many requests"));
+  }
+  for (std::size_t i = 0; i < most; ++i) EXPECT_EQ(told[3 + i].at("originalId"), i);
 }
 
 TEST_F(SwitchboardTest, Sync_ReachesAllOfThePoolButTheSetter) {

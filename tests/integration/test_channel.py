@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import signal
+import time
 
 from drover_case import HERE, RELEASE, DroverCase, main
 from processes import PeakMemory, wait_until
@@ -245,6 +246,20 @@ class Abuse(ChannelCase):
         for _ in range(20):
             self.siblings_are_fine(cluster)
         self.assertLess(peak.growth(), 4 * 1024 * 1024)
+
+    def test_DiesWithManyQuestionsUnheard_HoldsNobodyUp(self):
+        cluster = self.channels(restart={"max": 5, "delay": "100ms"})
+        keys = (json.dumps({"type": "state:set", "key": f"k{number}", "value": "x" * 1000}).encode() + b"\n" for number in range(2000))
+        self.tell(cluster, 1, "POST", "/send", b"".join(keys))
+        wait_until(lambda: cluster.metric("drover_state_keys", pool="shop") == 2000, 60, "all are set")
+        self.tell(cluster, 1, "POST", "/reading?0")
+        self.tell(cluster, 1, "POST", f"/flood?{GIB}", encoded({"type": "state:all"}))
+        self.siblings_are_fine(cluster)
+        os.kill(self.worker(cluster, 1)["pid"], signal.SIGKILL)
+        began = time.monotonic()
+        cluster.await_event("workerExit", slot=1)
+        self.siblings_are_fine(cluster)
+        self.assertLess(time.monotonic() - began, 5)
 
     def test_Garbage_OneGiB_CostsNoMemory(self):
         cluster = self.channels(binary=RELEASE)

@@ -335,6 +335,25 @@ TEST_F(WorkerChannel, BetweenManySmallLinesOthersHaveTheirTurns) {
   EXPECT_LE(most, static_cast<std::size_t>(Channel::kLinesPerTurn));
 }
 
+TEST_F(WorkerChannel, BetweenLinesThatTakeLongOthersHaveTheirTurns) {
+  on_line = [&](std::string_view) {
+    const auto until = std::chrono::steady_clock::now() + Channel::kTurnTime / 2;
+    while (std::chrono::steady_clock::now() < until) continue;
+  };
+  constexpr std::size_t kCount = 40;
+  std::size_t heard = 0;
+  std::size_t most = 0;
+  std::function<void()> other = [&] {
+    most = std::max(most, lines.size() - heard);
+    heard = lines.size();
+    if (heard < kCount) boost::asio::post(io, other);
+  };
+  worker_writes(lines_with("slow", kCount));
+  other();
+  ASSERT_TRUE(runs_until([&] { return heard == kCount; }));
+  EXPECT_LE(most, 2U);
+}
+
 TEST_F(WorkerChannel, GoodLinesMayTakeTheirTime) {
   on_line = [&](std::string_view) {
     const auto until = std::chrono::steady_clock::now() + Channel::kFaultTime / 4;

@@ -102,30 +102,34 @@ TEST(Pending, WhoIsGone_IsNotWaitedForAndNotAnswered) {
   EXPECT_FALSE(pending.next_expiry());
 }
 
-TEST(Pending, OneWhoAsksTooMuch_LosesHisOwnOldest) {
+TEST(Pending, OneWhoAsksTooMuch_IsRefused_OthersAreNot) {
   PendingRequests pending;
-  const boost::json::value others(pending.add(request(kTwo, kOne, "other's")));
   const boost::json::value oldest(pending.add(request(kOne, kTwo, "oldest")));
-  const boost::json::value next(pending.add(request(kOne, kTwo, "next")));
-  for (std::size_t i = 2; i < PendingRequests::kMostPerAsker; ++i) pending.add(request(kOne, kTwo, i));
-  EXPECT_EQ(pending.size(), PendingRequests::kMostPerAsker + 1);
-  pending.add(request(kOne, kTwo, "one more"));
-  EXPECT_EQ(pending.size(), PendingRequests::kMostPerAsker + 1);
-  EXPECT_FALSE(pending.answered(oldest, kTwo, kStart));
-  EXPECT_TRUE(pending.answered(next, kTwo, kStart));
-  EXPECT_TRUE(pending.answered(others, kOne, kStart));
+  for (std::size_t i = 1; i < PendingRequests::kMostPerAsker; ++i) ASSERT_NE(pending.add(request(kOne, kTwo, i)), "");
+  EXPECT_FALSE(pending.has_room(kOne));
+  EXPECT_EQ(pending.add(request(kOne, kThree, "one more")), "");
+  EXPECT_EQ(pending.size(), PendingRequests::kMostPerAsker);
+  EXPECT_TRUE(pending.has_room(kTwo, PendingRequests::kMostPerAsker));
+  EXPECT_FALSE(pending.has_room(kTwo, PendingRequests::kMostPerAsker + 1));
+  EXPECT_TRUE(pending.has_room(PeerId{0, 0, 1}, PendingRequests::kMostPerAsker + 1)) << "an operator asks all of a pool";
+  EXPECT_NE(pending.add(request(kTwo, kOne, "other's")), "");
+  EXPECT_TRUE(pending.answered(oldest, kTwo, kStart)) << "none was forgotten";
+  EXPECT_NE(pending.add(request(kOne, kTwo, "one more")), "");
 }
 
-TEST(Pending, AllTogether_AreBounded) {
+TEST(Pending, AllTogether_AreBounded_AndTheirTimesEndPieceByPiece) {
   PendingRequests pending;
-  const boost::json::value oldest(pending.add(request(kOne, kTwo, "oldest")));
   for (std::uint64_t i = 0; i < 3 * PendingRequests::kMost; ++i) {
-    pending.add(request(PeerId{2, 1, i}, kTwo, i, Millis(1 + static_cast<std::int64_t>(i % 100))));
-    ASSERT_LE(pending.size(), PendingRequests::kMost);
+    const bool kept = !pending.add(request(PeerId{2, 1, i}, kTwo, i, Millis(1 + static_cast<std::int64_t>(i % 100)))).empty();
+    ASSERT_EQ(kept, i < PendingRequests::kMost);
   }
-  EXPECT_EQ(pending.size(), PendingRequests::kMost);
-  EXPECT_FALSE(pending.answered(oldest, kTwo, kStart));
-  const auto over = pending.expire(kStart + Millis(100));
+  std::vector<PendingRequest> over;
+  while (pending.next_expiry()) {
+    auto some = pending.expire(kStart + Millis(100));
+    ASSERT_FALSE(some.empty());
+    ASSERT_LE(some.size(), PendingRequests::kExpiredAtOnce);
+    over.insert(over.end(), some.begin(), some.end());
+  }
   EXPECT_EQ(over.size(), PendingRequests::kMost);
   EXPECT_TRUE(std::ranges::is_sorted(over, {}, &PendingRequest::until));
 }
