@@ -57,7 +57,7 @@ void Channel::State::read_turn() {
 
 /// Reads and gives out until something stops it.
 Channel::State::Stop Channel::State::pump(std::size_t most, int reads, bool brakes) {
-  began = mark = base::Clock::now();
+  turn_began = mark = base::Clock::now();
   if (mark - window >= kWindow) {
     window = mark;
     fault_time = {};
@@ -80,7 +80,7 @@ Channel::State::Stop Channel::State::pump(std::size_t most, int reads, bool brak
 /// nothing: no whole line is left.
 Channel::State::Stop Channel::State::give_out(bool brakes) {
   while (!brakes || !braked()) {
-    if (brakes && (lines_left-- == 0 || mark - began >= kTurnTime)) return Stop::turn_over;
+    if (brakes && (lines_left-- == 0 || mark - turn_began >= kTurnTime)) return Stop::turn_over;
     const LineReader::Next next = reader.next();
     if (next.what == LineReader::What::more) {
       look_at_clock();  // the time that went into a line's beginning is judged with the line; what is thrown away, at once

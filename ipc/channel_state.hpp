@@ -52,7 +52,7 @@ struct Channel::State : std::enable_shared_from_this<State> {
   bool drained = false;           // the last read got less than it had room for
   int lines_left = 0;             // of this turn
   bool bad = false;               // what was found of the present line
-  base::TimePoint began{};        // the present turn of reading
+  base::TimePoint turn_began{};   // of reading
   base::TimePoint mark{};         // up to here time was booked
   base::Clock::duration spent{};  // on the present line
   base::Clock::duration fault_time{};
