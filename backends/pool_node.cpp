@@ -11,6 +11,22 @@ namespace drover::backends {
 
 namespace {
 
+constexpr std::uint32_t kRefusalsLogged = 8;  // of one worker, within
+constexpr base::Millis kRefusalsWithin{10'000};
+
+/// A program may ask again and again for what it can't have.
+bool says_refusal(WorkerLine& line, const std::string& name) {
+  const base::TimePoint now = base::Clock::now();
+  if (!line.refusals_from || now - *line.refusals_from >= kRefusalsWithin) {
+    line.refusals_from = now;
+    line.refusals_said = 0;
+  }
+  if (line.refusals_said > kRefusalsLogged) return false;
+  if (line.refusals_said++ < kRefusalsLogged) return true;
+  base::log::warn(name, "asks on for what it can't have: not told any more for a while");
+  return false;
+}
+
 ListenAnswer refusal(int error) {
   ListenAnswer out;
   out.error = error != 0 ? error : EINVAL;
@@ -63,7 +79,9 @@ ListenAnswer PoolRunner::node_asks(std::uint32_t slot, base::Incarnation incarna
   const SlotState* state = control_.find(slot, incarnation);
   if (it == nullptr || state == nullptr) return refusal(ECONNABORTED);
   if (query.fd >= 0) {
-    base::log::warn(name_of(slot), "listen({{fd: {}}}) is refused: the descriptor is the program's own, drover has none of that number", query.fd);
+    if (says_refusal(it->line, name_of(slot))) {
+      base::log::warn(name_of(slot), "listen({{fd: {}}}) is refused: the descriptor is the program's own, drover has none of that number", query.fd);
+    }
     return refusal(EINVAL);
   }
   // One that serves by itself (exclusive) goes on doing so: what it asks for later is something else.
@@ -77,12 +95,14 @@ ListenAnswer PoolRunner::node_asks(std::uint32_t slot, base::Incarnation incarna
       break;
     case config::Dispatch::shared:
       if (const PublicListener* own = listener_for(query)) return give_listener(*it, query, *own);
-      if (!it->line.main && early && is_main(query)) return refuse_port(slot, query);
+      if (!it->line.main && early && is_main(query)) return refuse_port(slot, *it, query);
       break;
   }
   auto socket = shared_sockets_.open(query);
   if (!socket) {
-    base::log::error(name_of(slot), "asks for {}, beside its main server: {}", in_words(query), socket.error().message);
+    if (says_refusal(it->line, name_of(slot))) {
+      base::log::error(name_of(slot), "asks for {}, beside its main server: {}", in_words(query), socket.error().message);
+    }
     return refusal(socket.error().code);
   }
   ListenAnswer out;
@@ -103,7 +123,7 @@ bool PoolRunner::is_main(const ListenQuery& query) const {
 ListenAnswer PoolRunner::give_private(std::uint32_t slot, Holding& it, const ListenQuery& query) {
   auto made = private_socket(query, it.endpoint, all_listeners_, rng_);
   if (!made) {
-    base::log::error(name_of(slot), "asks for {}: {}", in_words(query), made.error().message);
+    if (says_refusal(it.line, name_of(slot))) base::log::error(name_of(slot), "asks for {}: {}", in_words(query), made.error().message);
     it.note = "asks for " + in_words(query) + ": " + made.error().message;
     return refusal(made.error().code);
   }
@@ -143,7 +163,8 @@ ListenAnswer PoolRunner::give_listener(Holding& it, const ListenQuery& query, co
   return out;
 }
 
-ListenAnswer PoolRunner::refuse_port(std::uint32_t slot, const ListenQuery& query) {
+ListenAnswer PoolRunner::refuse_port(std::uint32_t slot, Holding& it, const ListenQuery& query) {
+  if (!says_refusal(it.line, name_of(slot))) return refusal(EADDRINUSE);
   std::string ports;
   for (const PublicListener& each : public_) ports += (ports.empty() ? "" : ", ") + (each.port != 0 ? std::to_string(each.port) : each.path);
   base::log::error(

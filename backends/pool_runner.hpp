@@ -200,7 +200,7 @@ class PoolRunner {
   ListenAnswer give_private(std::uint32_t slot, Holding& it, const ListenQuery& query);
   ListenAnswer give_connections(Holding& it, const ListenQuery& query);
   ListenAnswer give_listener(Holding& it, const ListenQuery& query, const PublicListener& listener);
-  ListenAnswer refuse_port(std::uint32_t slot, const ListenQuery& query);
+  ListenAnswer refuse_port(std::uint32_t slot, Holding& it, const ListenQuery& query);
   void tell_listeners(WorkerEndpoint& endpoint) const;
   void pass_listeners(LaunchSpec& spec) const;
   std::uint64_t hand_over(const Handoff::Outlet& to, base::UniqueFd connection);

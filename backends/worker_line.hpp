@@ -40,7 +40,9 @@ struct WorkerLine {
   bool private_socket = false;      ///< `main` has a listening socket that drover made; the row's endpoint is its address
   bool main_closed = false;         ///< it had one, closed it while running, and may listen again
   bool told_passed = false;         ///< that it sends handles was said
-  std::uint32_t taken = 0;          ///< connections that it has taken since its descriptors were last counted
+  std::uint32_t refusals_said = 0;  ///< since refusals_from
+  std::optional<base::TimePoint> refusals_from;
+  std::uint32_t taken = 0;  ///< connections that it has taken since its descriptors were last counted
   base::TimePoint counted_at{};
 };
 

@@ -366,6 +366,9 @@ TEST(Node, AutoIsClusterForNodeAlone) {
   EXPECT_EQ(mode(R"("node", "a.js")", "auto"), NodeMode::cluster);
   EXPECT_EQ(mode(R"("/opt/node20/bin/node", "a.js")", "auto"), NodeMode::cluster);
   EXPECT_EQ(mode(R"("nodejs", "a.js")", "auto"), NodeMode::cluster);
+  EXPECT_EQ(mode(R"("node", "--max-old-space-size=128", "a.js", "-e")", "auto"), NodeMode::cluster);
+  EXPECT_EQ(mode(R"("node", "-e", "code")", "auto"), NodeMode::off);
+  EXPECT_EQ(mode(R"("node", "--no-warnings", "--eval=code")", "auto"), NodeMode::off);
   EXPECT_EQ(mode(R"("nodemon", "a.js")", "auto"), NodeMode::off);
   EXPECT_EQ(mode(R"("npm", "start")", "auto"), NodeMode::off);
   EXPECT_EQ(mode(R"("node", "a.js")", "off"), NodeMode::off);

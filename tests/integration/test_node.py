@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import socket
 import unittest
@@ -109,6 +110,20 @@ class Proxied(NodeCase):
             cluster.start(ready=False)
             cluster.await_log("asks for port .* another process has that port")
             cluster.await_log("EADDRINUSE")
+
+    def test_AskingForTheImpossibleAllTheTime_DoesNotFillTheLog(self):
+        code = """
+          require('http').createServer((request, response) => response.end()).listen(3000);
+          let left = 500;
+          (function again() {
+            if (left-- === 0) return console.log('has asked enough');
+            require('net').createServer().on('error', () => setImmediate(again)).listen('/nonexistent/socket');
+          })();"""
+        cluster = self.cluster()
+        cluster.configure({"app": {"command": ["node", cluster.write("asks.js", code)], "workers": 1}}).start()
+        cluster.await_log("has asked enough")
+        self.assertEqual(len(re.findall("asks for /nonexistent/socket", cluster.log())), 8)
+        cluster.await_log("not told any more")
 
     def test_NodeOff_LeavesItAlone(self):
         cluster = self.run_app(["sh", "-c", f'exec node {app()[1]} "$PORT"'], node="off")
