@@ -224,17 +224,36 @@ class Abuse(ChannelCase):
         self.assertEqual(self.worker(cluster, 1)["pid"], pid)
         self.assertTrue(self.worker(cluster, 1)["eligible"])
 
+    def flooded(self, cluster, slot):
+        return self.tell(cluster, slot, "GET", "/flooded")
+
     def test_NeverReads_LosesMessages_NobodyElse(self):
         cluster = self.channels(workers=3, binary=RELEASE)
+        self.siblings_are_fine(cluster)
         self.tell(cluster, 3, "POST", "/reading?0")
-        peak = PeakMemory(cluster.supervisor_pid())
-        message = encoded({"type": "news", "target": "shop.3", "data": "x" * 30_000})
-        for _ in range(200):
-            self.tell(cluster, 1, "POST", "/send", message)
-        wait_until(lambda: (self.faults(cluster, "dropped") or 0) > 0, 20, "some are dropped")
+        self.tell(cluster, 1, "POST", f"/flood?{64 * 1024 * 1024}", encoded({"type": "news", "target": "shop.3", "data": "x" * 30_000}))
+        wait_until(lambda: self.flooded(cluster, 1)["over"], 30, "all is written")
+        wait_until(lambda: (self.faults(cluster, "dropped") or 0) > 1000, 20, "most are dropped")
         self.siblings_are_fine(cluster)
         self.assertEqual(self.worker(cluster, 3)["channel"]["state"], "open")
-        print(f"never reads: + {peak.growth() / 2**20:.1f} MiB")
+        self.assertEqual(len(cluster.events("workerOnline")), 3, "no news is pushed out by messages")
+
+    def test_NeverReadsItsSyncs_IsClosedWithAnEvent_TheOthersGoOn(self):
+        cluster = self.channels(workers=3, binary=RELEASE)
+        self.siblings_are_fine(cluster)
+        self.tell(cluster, 3, "POST", "/reading?0")
+        peak = PeakMemory(cluster.supervisor_pid())
+        pid = self.worker(cluster, 3)["pid"]
+        for first in range(0, 16_000, 1000):
+            keys = [f"k{number:06}" + "y" * 240 for number in range(first, first + 1000)]
+            messages = [{"type": kind, "key": key, "value": 1} for key in keys for kind in ("state:set", "state:delete")]
+            self.send(cluster, 1, *messages)
+        event = cluster.await_event("error", slot=3)
+        self.assertIn("does not read", event["reason"])
+        self.assertEqual(cluster.metric("drover_channel_closed_total", pool="shop", why="overflow"), 1)
+        self.siblings_are_fine(cluster)
+        self.assertEqual(self.worker(cluster, 3)["pid"], pid)
+        self.assertLess(peak.growth(), 6 * 1024 * 1024)
 
     def test_NeverReadsItsAnswers_IsItselfReadNoMore(self):
         cluster = self.channels(binary=RELEASE)
@@ -261,18 +280,30 @@ class Abuse(ChannelCase):
         self.siblings_are_fine(cluster)
         self.assertLess(time.monotonic() - began, 5)
 
-    def test_Garbage_OneGiB_CostsNoMemory(self):
+    def costs_no_memory(self, garbage, fault):
+        """All of 1 GiB is read, whatever it is."""
         cluster = self.channels(binary=RELEASE)
         self.siblings_are_fine(cluster)
         peak = PeakMemory(cluster.supervisor_pid())
-        self.tell(cluster, 1, "POST", f"/flood?{GIB}", b"garbage without end " * 50 + b"\n")
-        for _ in range(40):
+        self.tell(cluster, 1, "POST", f"/flood?{GIB}", garbage)
+        rounds = 0
+        while not self.flooded(cluster, 1)["over"]:
             self.siblings_are_fine(cluster)
-        wait_until(lambda: (self.faults(cluster, "paused") or 0) >= 2, 20, "it is read no more for a while, again and again")
+            rounds += 1
+            self.assertLess(rounds, 2000)
+        self.assertGreaterEqual(self.flooded(cluster, 1)["bytes"], GIB)
+        self.send(cluster, 1, {"type": "after"})
+        cluster.await_event("workerMessage", slot=1, type="after")
         self.siblings_are_fine(cluster)
-        growth = peak.growth()
-        self.assertLess(growth, 4 * 1024 * 1024)
-        self.assertLessEqual(cluster.log().count("not JSON"), 3)
+        self.assertGreater(self.faults(cluster, fault), 0)
+        self.assertLess(peak.growth(), 4 * 1024 * 1024)
+        self.assertLessEqual(cluster.log().count("shop.1       channel:"), 12)
+
+    def test_Garbage_OneGiBOfLines_CostsNoMemory(self):
+        self.costs_no_memory(b"garbage without end " * 50 + b"\n", "not_json")
+
+    def test_Garbage_OneGiBOfLinesThatAreTooLong_CostsNoMemory(self):
+        self.costs_no_memory(b"x" * (LINE_MOST + 1) + b"\n", "too_long")
 
 
 if __name__ == "__main__":
