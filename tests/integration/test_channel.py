@@ -231,11 +231,14 @@ class Abuse(ChannelCase):
         cluster = self.channels(workers=3, binary=RELEASE)
         self.siblings_are_fine(cluster)
         self.tell(cluster, 3, "POST", "/reading?0")
+        peak = PeakMemory(cluster.supervisor_pid())
         self.tell(cluster, 1, "POST", f"/flood?{64 * 1024 * 1024}", encoded({"type": "news", "target": "shop.3", "data": "x" * 30_000}))
         wait_until(lambda: self.flooded(cluster, 1)["over"], 30, "all is written")
         wait_until(lambda: (self.faults(cluster, "dropped") or 0) > 1000, 20, "most are dropped")
         self.siblings_are_fine(cluster)
         self.assertEqual(self.worker(cluster, 3)["channel"]["state"], "open")
+        # What waits for it, and the same messages as events: each has its bound.
+        self.assertLess(peak.growth(), 7 * 1024 * 1024)
         self.assertEqual(len(cluster.events("workerOnline")), 3, "no news is pushed out by messages")
 
     def test_NeverReadsItsSyncs_IsClosedWithAnEvent_TheOthersGoOn(self):
