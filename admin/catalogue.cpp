@@ -80,7 +80,7 @@ constexpr std::array kCatalogue{
   MetricInfo{Metric::channel_closed, "drover_channel_closed_total", counter, "", "pool,why",
       "Channels that have ended: closed by the worker or its end, overflow (it does not read), broken."},
   MetricInfo{Metric::messages_undeliverable, "drover_messages_undeliverable_total", counter, "", "pool,reason",
-      "Messages from workers that reached nobody: unknown target, target without a channel, response that nobody waits for."},
+      "Messages from workers that reached nobody: unknown target, target without a channel, response that nobody waits for, too many requests at once."},
   MetricInfo{Metric::handoff_connections, "drover_handoff_connections_total", counter, "", "pool,result",
       "dispatch = \"handoff\": connections accepted, given to a worker, taken by it, refused by it (given to another), rescued from a dead one, dropped (nobody took them in time)."},
   MetricInfo{Metric::handoff_waiting, "drover_handoff_waiting", gauge, "", "pool", "dispatch = \"handoff\": accepted connections that wait for a worker."},

@@ -74,6 +74,7 @@ struct Handoff::Impl {
         pause(io_context.get_executor()) {}
 
   void fill();
+  void take_last();
   void await(Door& door);
   void accept_from(Door& door);
   void rest(int code);
@@ -149,6 +150,19 @@ void Handoff::Impl::accept_from(Door& door) {
     waiting.push_back({std::move(socket), base::Clock::now() + pool.queue.wait, {}, {}, false});
     distribute();
   }
+}
+
+/// The listeners are about to be closed, and with them goes whoever still waits in the kernel's queue.
+void Handoff::Impl::take_last() {
+  for (Door& door : doors) {
+    while (!stopped && !resting && waiting.size() < kWaitingMost) {
+      base::UniqueFd socket(::accept4(door.descriptor.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      if (!socket) break;
+      ++counts.accepted;
+      waiting.push_back({std::move(socket), base::Clock::now() + pool.queue.wait, {}, {}, false});
+    }
+  }
+  distribute();
 }
 
 bool Handoff::Impl::may_accept() const { return !stopped && !resting && waiting.size() < kWaitingMost && any_free(); }
@@ -360,6 +374,7 @@ void Handoff::gone(const Outlet& outlet) {
 }
 
 void Handoff::stop() {
+  impl_->take_last();
   impl_->stopped = true;
   impl_->pause.cancel();
   for (Door& door : impl_->doors) door.descriptor.release();

@@ -57,7 +57,7 @@ class Handoff {
   void answered(const Outlet& outlet, std::uint64_t number, bool accepted);
   /// Dead, and all that it ever said was heard: what it did not accept goes to others.
   void gone(const Outlet& outlet);
-  /// Accepts no more; what waits is still given.
+  /// Accepts what waits in the kernel's queue, up to kWaitingMost, then no more; what waits is still given.
   void stop();
   /// A connection of drover's own for that worker alone (a probe's): not counted, closed if it is refused. False: it can't get one now.
   bool give_own(const Outlet& outlet, base::UniqueFd connection);

@@ -219,7 +219,11 @@ void PoolRunner::node_passed(std::uint32_t slot, base::Incarnation incarnation) 
 
 void PoolRunner::dismiss(std::uint32_t slot, base::Incarnation incarnation) {
   Holding* it = find(slot, incarnation);
-  if (it == nullptr || !it->line.channel || !it->line.node) return;
+  if (it == nullptr) return;
+  if (!it->line.channel || !it->line.node) {  // it can't be told, and nobody waits for what it will not hear
+    pending_.emplace_back(slot, Event{EventType::disconnected, incarnation});
+    return;
+  }
   if (it->line.node->mode() == NodeWorker::Mode::cluster) {
     it->line.node->disconnect();
   } else {

@@ -14,7 +14,7 @@ namespace drover::ipc {
 
 /// Numbers, texts, arrays, … in one text: a value takes 16 bytes and more, however short it is written, so that a line of "[],[],…" would
 /// need thirty times its length.
-inline constexpr std::size_t kMostJsonValues = 64 * 1024;
+inline constexpr std::size_t kMostJsonValues = 16 * 1024;
 
 /// Error: EBADMSG no JSON, or nested deeper than `depth`, the message says where; ERANGE a number that no double can hold;
 /// E2BIG more than kMostJsonValues.
