@@ -173,7 +173,7 @@ void PoolRunner::said_message(std::uint32_t slot, base::Incarnation incarnation,
   if (message.object() != nullptr) services_.switchboard.route(peer_of(slot, incarnation), std::move(message.value.as_object()));
 }
 
-/// One line in the log for each worker and kFaultsLoggedEvery.
+/// One line in the log for each worker and kFaultsLoggedEvery, and one to the worker itself.
 void PoolRunner::note_fault(std::uint32_t slot, base::Incarnation incarnation, ipc::ChannelFault fault, std::uint64_t count, std::string_view line) {
   Holding* it = find(slot, incarnation);
   if (it == nullptr) return;
@@ -188,13 +188,16 @@ void PoolRunner::say_faults(std::uint32_t slot, Holding& it, base::TimePoint now
   if (own.said_faults && now - *own.said_faults < kFaultsLoggedEvery && !own.over) return;
   own.said_faults = now;
   std::string text;
+  bool its_own = false;  // something that it wrote, and not only that it does not read
   for (std::size_t i = 0; i < own.unsaid.size(); ++i) {
     const std::uint64_t count = std::exchange(own.unsaid[i], 0);
     if (count == 0) continue;
+    its_own = its_own || i != static_cast<std::size_t>(ipc::ChannelFault::dropped);
     text += (text.empty() ? "" : "; ") + std::to_string(count) + " " + in_words(static_cast<ipc::ChannelFault>(i));
   }
   const std::string excerpt = own.bad_line.empty() ? "" : ", the last begins \"" + std::exchange(own.bad_line, {}) + "\"";
   base::log::warn(name_of(slot), "channel: {}{}", text, excerpt);
+  if (its_own && own.channel) own.channel->send_message(ipc::error_line({}, "your channel: " + text + excerpt, own_origin()));
 }
 
 void PoolRunner::channel_ended(std::uint32_t slot, base::Incarnation incarnation, ipc::ChannelEnd end) {

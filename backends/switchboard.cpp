@@ -154,6 +154,7 @@ void Switchboard::answer(const ipc::PeerId& from, json::object message) {
   const auto request = original == nullptr ? std::nullopt : pending_.answered(*original, from, base::Clock::now());
   if (!request) {
     ++undelivered_[from.pool].late_response;
+    reply(from, ipc::error_line({}, "nobody waits for this response: it came too late, was asked of another worker, or never was", own_origin()));
     return;
   }
   if (request->asker.slot == 0) {

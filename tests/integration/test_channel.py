@@ -140,6 +140,8 @@ class Messages(ChannelCase):
         self.assertIn("shop.77", answer["error"]["message"])
         self.send(cluster, 1, {"type": "response", "originalId": "d:1", "data": 1}, {"type": "response"})
         wait_until(lambda: cluster.metric("drover_messages_undeliverable_total", pool="shop", reason="late_response") == 2, 10, "they are counted")
+        told = self.await_received(cluster, 1, type="response", originalId=None)
+        self.assertIn("nobody waits", told["error"]["message"])
         self.assertEqual(cluster.metric("drover_messages_undeliverable_total", pool="shop", reason="unknown_target"), 1)
 
     def test_WhoIsAskedAndDies_IsAnsweredFor(self):
@@ -196,6 +198,8 @@ class Abuse(ChannelCase):
         self.siblings_are_fine(cluster)
         cluster.await_log(r"shop\.1\b.*channel: \d+ lines that are not JSON, the last begins .hello \\x1b")
         self.assertEqual(cluster.log().count("not JSON"), 1)
+        told = self.await_received(cluster, 1, type="response", originalId=None)
+        self.assertIn("not JSON", told["error"]["message"])
 
     def test_HugeLine_IsThrownAway_TheNextOneIsHeard(self):
         cluster = self.channels()
