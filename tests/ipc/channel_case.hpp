@@ -64,7 +64,8 @@ class ChannelCase : public ::testing::Test {
   }
 
   void worker_writes(std::string_view bytes) { ASSERT_EQ(::send(worker.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL), ssize_t(bytes.size())); }
-  void worker_passes(std::string_view bytes, int descriptor) {
+  /// As sendmsg(2): bytes sent, or -1.
+  ssize_t pass(std::string_view bytes, int descriptor) const {
     iovec part{const_cast<char*>(bytes.data()), bytes.size()};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
     msghdr message{};
@@ -77,8 +78,9 @@ class ChannelCase : public ::testing::Test {
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(sizeof(int));
     std::memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
-    ASSERT_EQ(::sendmsg(worker.get(), &message, MSG_NOSIGNAL), ssize_t(bytes.size()));
+    return ::sendmsg(worker.get(), &message, MSG_NOSIGNAL);
   }
+  void worker_passes(std::string_view bytes, int descriptor) { ASSERT_EQ(pass(bytes, descriptor), ssize_t(bytes.size())); }
   /// What is there now, at most `most` bytes; descriptors go to `passed`. none: end of the stream.
   std::optional<std::string> worker_reads(std::size_t most = 1024 * 1024) {
     std::string out(most, '\0');

@@ -57,7 +57,7 @@ class ChannelFlood : public ChannelCase {
     peer = std::thread([this, garbage = std::move(garbage), with_descriptors] {
       while (!stop) {
         if (with_descriptors) {
-          if (!pass(garbage)) return;
+          if (pass(garbage, STDIN_FILENO) <= 0) return;
           written += garbage.size();
           continue;
         }
@@ -72,23 +72,6 @@ class ChannelFlood : public ChannelCase {
     EXPECT_TRUE(ended.empty());
     EXPECT_LT(most, before + kMostGrowth);
     EXPECT_LT(longest, kMostBetweenTicks) << std::chrono::duration_cast<std::chrono::milliseconds>(longest).count() << " ms";
-  }
-
-  bool pass(const std::string& bytes) {
-    const int descriptor = STDIN_FILENO;
-    iovec part{const_cast<char*>(bytes.data()), bytes.size()};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
-    return ::sendmsg(worker.get(), &message, MSG_NOSIGNAL) > 0;
   }
 
   /// Somebody else's work on the same loop.
