@@ -37,6 +37,7 @@ Exchange::~Exchange() {
 
 void Exchange::cut(ipc::Cut why) {
   if (cut_ != ipc::Cut::hung) cut_ = why;  // the death that follows makes no retry of it
+  cut_at_ = thread_.loop().now();
   thread_.loop().wake(session_.fiber());
 }
 

@@ -117,6 +117,7 @@ class Exchange {
   void want_and_set_clock();
   Outcome worker_ended(board::RetryReason how) const;
   Outcome left_worker(bool connecting) const;
+  base::TimePoint last_bytes_until() const;
   Outcome response_broken(std::string_view reason) const;
   Outcome or_truncated(Outcome rejection) const;
   RelayPlan response_plan() const;
@@ -156,6 +157,7 @@ class Exchange {
   std::uint32_t attempt_ = 1;
   std::uint32_t flight_ = Flights::kNone;
   std::optional<ipc::Cut> cut_;
+  base::TimePoint cut_at_;
   bool fresh_only_ = false;  ///< an idle connection has failed this exchange
   bool expired_ = false;
   bool flying_ = false;

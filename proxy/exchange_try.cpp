@@ -19,6 +19,7 @@ constexpr std::size_t kMaxResponseHead = std::size_t{64} * 1024;
 constexpr unsigned kMaxInterim = 32;
 constexpr std::uint64_t kUpgraded = 101;
 constexpr base::Millis kRedial{50};  ///< a server that accepts at all has made room by then
+constexpr base::Millis kLastBytes{1'000};
 constexpr std::string_view kHung = "the worker stopped answering and is being replaced";
 constexpr std::string_view kGone = "the worker is gone";
 constexpr std::string_view kStopped = "the worker is stopped";
@@ -158,8 +159,9 @@ Task<Outcome> Exchange::pump() {
       over = ended(Outcome::Kind::client_gone);
       break;
     }
-    // What the dead worker sent is still delivered, however slow the client.
-    if (cut_ && !worker.readable && (!download_ || download_at_ == Moved::need_source) && must_leave(false)) {
+    // What the dead worker sent is still delivered, however slow the client: last_bytes_until().
+    const bool cut_off = cut_ && !worker.readable && (!download_ || (download_at_ == Moved::need_source && cut_ != ipc::Cut::gone));
+    if (cut_off && must_leave(false)) {
       over = left_worker(false);
       break;
     }
@@ -388,11 +390,15 @@ void Exchange::want_and_set_clock() {
     until = std::min(until, worker_moved_ + listener.send);
   } else {
     thread_.loop().want(worker, kWantRead);
-    until = std::min(until, worker_moved_ + pool.stall);
+    until = std::min(until, cut_ == ipc::Cut::gone ? last_bytes_until() : worker_moved_ + pool.stall);
   }
   thread_.loop().set_deadline(session_.fiber(), until);
   session_.fiber().timed_out = false;  // an older deadline may have passed while this fiber was moving bytes
 }
+
+/// The kernel goes on sending what a dead process has written, and then the end of the stream. Behind a client that was slow these bytes
+/// come in turns with its reading; only a connection that a stray child keeps open has neither byte nor end.
+base::TimePoint Exchange::last_bytes_until() const { return std::max(cut_at_, worker_moved_) + kLastBytes; }
 
 std::optional<Outcome> Exchange::check_clocks() {
   if (!std::exchange(session_.fiber().timed_out, false)) return {};
@@ -402,6 +408,7 @@ std::optional<Outcome> Exchange::check_clocks() {
     return ended(Outcome::Kind::client_gone);
   }
   if (upload_waits && upload_at_ == Moved::need_source) return or_truncated(rejected(408, "the request body did not come in time", false));
+  if (download_ && cut_) return left_worker(false);
   if (download_) return response_broken("the worker fell silent inside its response");
   if (upload_waits) return rejected(504, "the worker stopped taking the request", true);
   return rejected(504, "the worker did not answer in time", true);
@@ -420,24 +427,35 @@ Task<Outcome> Exchange::tunnel() {
   Relay<true> up(session_.stream(), upload_, nullptr, connection_->stream, plan);
   Relay<false> down(connection_->stream, connection_->in, nullptr, session_.stream(), plan);
   down.put_first(response_text_.view());
+  bool uploads = true;
   for (;;) {
-    const bool up_was_done = up.done();
     const bool down_was_done = down.done();
-    const Moved up_at = up_was_done ? Moved::done : up.step();
+    const Moved up_at = uploads ? up.step() : Moved::done;
     const Moved down_at = down_was_done ? Moved::done : down.step();
-    if (!up_was_done && up.done()) connection_->stream.end_sending();
+    if (down.moved()) worker_moved_ = thread_.loop().now();
+    if (uploads && up.done()) connection_->stream.end_sending();
     if (!down_was_done && down.done()) session_.stream().end_sending();
-    if (up.done() && down.done()) break;
-    if (up_at > Moved::done || down_at > Moved::done || expired_ || (cut_ && cut_ != ipc::Cut::stopped)) break;
+    const bool dead = cut_ && cut_ != ipc::Cut::stopped;
+    // Who takes no more may still have sent something, above all by dying.
+    uploads = uploads && !up.done() && up_at != Moved::sink_failed && !dead;
+    if (down.done() && !uploads) break;
+    if (up_at == Moved::source_failed || down_at > Moved::done || expired_ || cut_ == ipc::Cut::hung) break;
     if (up_at == Moved::busy || down_at == Moved::busy) {
       co_await thread_.loop().yield(fiber);
       continue;
     }
-    thread_.loop().want(client, (up_at == Moved::need_source ? kWantRead : 0) | (down_at == Moved::need_sink ? kWantWrite : 0));
-    thread_.loop().want(worker, (down_at == Moved::need_source ? kWantRead : 0) | (up_at == Moved::need_sink ? kWantWrite : 0));
+    if (std::exchange(fiber.timed_out, false)) break;
+    if (dead) {
+      const auto until = down_at == Moved::need_sink ? worker_moved_ + session_.listener().timeouts.send : last_bytes_until();
+      thread_.loop().set_deadline(fiber, until);
+    }
+    thread_.loop().want(client, (uploads && up_at == Moved::need_source ? kWantRead : 0) | (down_at == Moved::need_sink ? kWantWrite : 0));
+    thread_.loop().want(worker, (down_at == Moved::need_source ? kWantRead : 0) | (uploads && up_at == Moved::need_sink ? kWantWrite : 0));
     co_await thread_.loop().wait(fiber);
     client.want = worker.want = 0;
   }
+  fiber.deadline = base::TimePoint::max();
+  fiber.timed_out = false;
   co_return ended(Outcome::Kind::tunnel_over);
 }
 

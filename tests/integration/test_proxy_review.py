@@ -89,6 +89,23 @@ class Ends(ReviewCase):
                     self.assertEqual(len(connection.response().body), size)
 
 
+    def test_WorkerThatDiesBehindItsLastMessage_CostsASlowTunnelNothing(self):
+        cluster = self.start({"restart": {"delay": "100ms", "max": 0}})
+        for size in (300_000, 3_000_000):
+            with self.subTest(size):
+                self.recorder.on("/ws", ["send", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"],
+                                 ["repeat", size // 1000, "x" * 1000], ["mark", f"sent{size}"], ["wait", f"die{size}"], ["kill", 9])
+                wait_until(lambda: cluster.workers()[0]["lifecycle"] == "running", 15, "the worker runs")
+                with cluster.connect(receive_buffer=4096) as connection:
+                    connection.send(request(target="/ws", headers=[("Connection", "Upgrade"), ("Upgrade", "x")]))
+                    self.recorder.await_mark(f"sent{size}")
+                    died = cluster.status()["totals"]["died"]
+                    self.recorder.open(f"die{size}")
+                    wait_until(lambda: cluster.status()["totals"]["died"] > died, 10, "the worker is dead")
+                    self.assertEqual(connection.head().status, 101)
+                    self.assertEqual(len(connection.rest()), size)
+
+
 class Drain(ReviewCase):
     def test_RequestsAndTunnels_HaveTheirOwnClocks(self):
         cluster = self.start({"drain": {"http": "500ms", "tunnel": "20s"}})
