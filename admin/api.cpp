@@ -120,6 +120,36 @@ Reply scale(const Query& query, const Question& question, const ClusterDoor& doo
   return give(order, query.wait, door);
 }
 
+Reply hold(const Query& query, const Question& question, const ClusterDoor& door) {
+  constexpr std::array<std::string_view, 3> kKnown{"target", "max", "off"};
+  auto asked = targeted(question, door, Order::Verb::hold, kKnown);
+  if (!asked) return refused(asked.error());
+  auto& [order, body] = *asked;
+  const auto most = time_member(body, "max", backends::kHoldDefault, backends::kHoldMost);
+  if (!most) return refused(most.error());
+  const auto off = flag_member(body, "off");
+  if (!off) return refused(off.error());
+  order.most = *most;
+  order.off = *off;
+  return give(order, query.wait, door);
+}
+
+Reply maintenance(const Query& query, const Question& question, const ClusterDoor& door) {
+  constexpr std::array<std::string_view, 3> kKnown{"target", "message", "off"};
+  auto asked = targeted(question, door, Order::Verb::maintenance, kKnown);
+  if (!asked) return refused(asked.error());
+  auto& [order, body] = *asked;
+  const auto off = flag_member(body, "off");
+  if (!off) return refused(off.error());
+  order.off = *off;
+  if (body.contains("message")) {
+    auto message = text_member(body, "message");
+    if (!message) return refused(message.error());
+    order.message = std::move(*message);
+  }
+  return give(order, query.wait, door);
+}
+
 Reply stop(const Query& query, const Question& question, const ClusterDoor& door) {
   constexpr std::array<std::string_view, 1> kKnown{"force"};
   const auto body = read_body(question.body, kKnown);
@@ -158,6 +188,8 @@ constexpr std::array kRows{
     Row{"/v1/drain", Guard::change, true, "wait", on_target<Order::Verb::drain>},
     Row{"/v1/resume", Guard::change, true, "wait", on_target<Order::Verb::resume>},
     Row{"/v1/scale", Guard::change, true, "wait", scale},
+    Row{"/v1/hold", Guard::change, true, "wait", hold},
+    Row{"/v1/maintenance", Guard::change, true, "wait", maintenance},
     Row{"/v1/stop", Guard::change, true, "wait", stop},
     Row{"/v1/send", Guard::change, false, "", send_message, kMaxMessageBody},
     Row{"/v1/request", Guard::change, true, "", request_workers, kMaxMessageBody},

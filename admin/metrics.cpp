@@ -105,6 +105,10 @@ void add_traffic(Families& families, const std::string& pool, const board::PoolT
   families.add_each(Metric::client_disconnects, pool, "stage", board::kStageNames, totals.client_disconnects);
   families.add(Metric::responses_truncated, {{"pool", pool}}, static_cast<double>(totals.truncated));
   families.add(Metric::requests_blocked, {{"pool", pool}}, static_cast<double>(totals.blocked));
+  families.add(Metric::requests_spilled, {{"pool", pool}}, static_cast<double>(totals.spilled));
+  families.add(Metric::deadline_exceeded, {{"pool", pool}}, static_cast<double>(totals.deadlines));
+  families.add(Metric::retry_budget_exhausted, {{"pool", pool}}, static_cast<double>(totals.unpaid));
+  families.add(Metric::breaker_opened, {{"pool", pool}}, static_cast<double>(totals.breaker_opened));
 }
 
 void add_worker(Families& families, const std::string& pool, const backends::WorkerStatus& worker) {
@@ -144,6 +148,9 @@ void add_supervision(Families& families, const backends::PoolStatus& pool) {
   families.add(Metric::pool_workers_min, labels, pool.fewest);
   families.add(Metric::pool_workers_max, labels, pool.most);
   families.add(Metric::pool_asleep, labels, pool.asleep ? 1 : 0);
+  families.add(Metric::pool_held, labels, pool.hold_seconds < 0 ? 0 : 1);
+  families.add(Metric::pool_maintenance, labels, pool.maintenance ? 1 : 0);
+  if (pool.breaker) families.add(Metric::breaker_state, labels, static_cast<double>(*pool.breaker));
   families.add(Metric::pool_rolling, labels, pool.roll.phase == "running" ? 1 : 0);
   for (const auto& [reason, count] : pool.replaced) {
     families.add(Metric::pool_replaced, {{"pool", pool.name}, {"reason", reason}}, static_cast<double>(count));
@@ -199,10 +206,25 @@ void add_pool(Families& families, const backends::PoolStatus& pool) {
   for (const backends::WorkerStatus& worker : pool.workers) add_worker(families, pool.name, worker);
 }
 
-void add_cluster(Families& families, const backends::ClusterStatus& status) {
-  for (const backends::ListenerStatus& each : status.listeners) {
-    families.add(Metric::client_connections, {{"listener", each.name}}, static_cast<double>(each.connections));
+void add_listeners(Families& families, const backends::ClusterStatus& status) {
+  for (std::size_t i = 0; i < status.listeners.size(); ++i) {
+    const std::string& name = status.listeners[i].name;
+    families.add(Metric::client_connections, {{"listener", name}}, static_cast<double>(status.listeners[i].connections));
+    if (i >= status.traffic.listeners.size()) continue;
+    const board::ListenerTotals& totals = status.traffic.listeners[i];
+    for (std::size_t reason = 0; reason < totals.limited.size(); ++reason) {
+      families.add(Metric::clients_limited, {{"listener", name}, {"reason", board::kLimitReasonNames[reason]}},
+                   static_cast<double>(totals.limited[reason]));
+    }
+    families.add(Metric::clients_slow, {{"listener", name}}, static_cast<double>(totals.slow));
   }
+}
+
+void add_cluster(Families& families, const backends::ClusterStatus& status) {
+  add_listeners(families, status);
+  families.add(Metric::accept_pauses, {}, static_cast<double>(status.traffic.accept_pauses));
+  families.add(Metric::access_lines, {}, static_cast<double>(status.traffic.access_lines));
+  families.add(Metric::access_dropped, {}, static_cast<double>(status.traffic.access_dropped));
   families.add(Metric::workers_created, {}, static_cast<double>(status.created));
   families.add(Metric::workers_died, {}, static_cast<double>(status.died));
   families.add(Metric::workers_restarted, {}, static_cast<double>(status.restarted));

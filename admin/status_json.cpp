@@ -65,6 +65,7 @@ json::object worker_json(const std::string& pool, const backends::WorkerStatus& 
           {"ejected", worker.ejected},
           {"declined", worker.declined},
           {"share", worker.share},
+          {"warming", seconds_or_null(worker.warming_seconds)},
           {"stalled", rounded(worker.stalled_seconds)},
           {"health_reason", text(worker.health_reason)},
           {"report", report_json(worker)},
@@ -100,6 +101,17 @@ json::value handoff_json(const backends::PoolStatus& pool) {
                       {"rescued", it.rescued},   {"dropped", it.dropped}, {"waiting", it.waiting}};
 }
 
+/// Null: the pool has none.
+json::value breaker_json(const std::optional<balancer::BreakerState>& breaker) {
+  if (!breaker) return nullptr;
+  switch (*breaker) {
+    case balancer::BreakerState::closed: return "closed";
+    case balancer::BreakerState::open: return "open";
+    case balancer::BreakerState::half_open: return "half_open";
+  }
+  return nullptr;
+}
+
 json::object pool_json(const backends::PoolStatus& pool) {
   json::array workers;
   for (const backends::WorkerStatus& each : pool.workers) workers.push_back(worker_json(pool.name, each));
@@ -118,6 +130,9 @@ json::object pool_json(const backends::PoolStatus& pool) {
       {"max", pool.most},
       {"capacity", pool.capacity},
       {"asleep", pool.asleep},
+      {"held", seconds_or_null(pool.hold_seconds)},
+      {"maintenance", pool.maintenance ? json::value(json::object{{"message", text(pool.maintenance_message)}}) : json::value()},
+      {"breaker", breaker_json(pool.breaker)},
       {"in_flight", pool.in_flight},
       {"queue_length", pool.queue_length},
       {"p99", rounded(pool.p99_seconds)},

@@ -3,6 +3,7 @@
 #include "admin/catalogue.hpp"
 #include "app/completion.hpp"
 #include "app/compose.hpp"
+#include "backends/orders.hpp"
 #include "base/text.hpp"
 #include "config/reference.hpp"
 #include "config/values.hpp"
@@ -21,6 +22,7 @@ namespace {
 constexpr int kControlDescriptor = 3;  // where the supervisor puts a proxy's end of the control pipe
 constexpr base::Millis kLeastInterval{100};
 constexpr base::Millis kLeastStatusTable{1000};
+constexpr base::Millis kLeastHold{1};
 constexpr base::Millis kDefaultStatusTable{10'000};
 constexpr std::chrono::milliseconds kRateSample{500};
 
@@ -58,6 +60,7 @@ CommandLine::CommandLine()
   add_starting_verbs();
   add_looking_verbs();
   add_changing_verbs();
+  add_door_verbs();
   add_message_verbs();
   add_other_verbs();
 }
@@ -138,7 +141,8 @@ void CommandLine::add_changing_verbs() {
                                   [this] { return change(common_, Change::restart, target_, wait_); });
   CLI::App* drain = asking_verb("drain", "give no new work to TARGET, let it finish, stop it, and keep it away",
                                 [this] { return change(common_, Change::drain, target_, wait_); });
-  CLI::App* resume = asking_verb("resume", "bring back what was drained", [this] { return change(common_, Change::resume, target_, wait_); });
+  CLI::App* resume = asking_verb("resume", "bring back what was drained; of a pool also: end its hold and its maintenance",
+                                 [this] { return change(common_, Change::resume, target_, wait_); });
   for (CLI::App* sub : {restart, drain, resume}) {
     sub->add_option("TARGET", target_, "pool or pool.N")->required();
     add_waiting(sub);
@@ -149,6 +153,28 @@ void CommandLine::add_changing_verbs() {
   CLI::App* stop = asking_verb("stop", "stop the whole cluster gracefully", [this] { return drover::app::stop(common_, force_, wait_); });
   stop->add_flag("--force", force_, "kill everything at once");
   add_waiting(stop);
+}
+
+void CommandLine::add_door_verbs() {
+  CLI::App* hold = asking_verb("hold", "let every new request of a pool wait, until drover resume POOL; done when nobody is inside",
+                               [this] { return drover::app::hold(common_, door_, wait_); });
+  hold->add_option("POOL", door_.pool, "pool")->required();
+  CLI::Option* most = hold->add_option_function<std::string>(
+      "--max",
+      [this](const std::string& text) {
+        door_.most = duration("--max", text, kLeastHold);
+        if (door_.most > backends::kHoldMost) throw CLI::ValidationError("--max", text + " is more than " + base::to_text(backends::kHoldMost));
+      },
+      "for so long at most; default 30s, at most 1h");
+  most->type_name("TIME");
+  hold->add_flag("--off", door_.off, "end it, and nothing else")->excludes(most);
+  add_waiting(hold);
+  CLI::App* maintenance = asking_verb("maintenance", "answer every request of a pool with 503, until drover resume POOL",
+                                      [this] { return drover::app::maintenance(common_, door_); });
+  maintenance->add_option("POOL", door_.pool, "pool")->required();
+  CLI::Option* message = maintenance->add_option("--message", door_.message, "what clients are told; one line of at most 240 bytes");
+  message->type_name("TEXT");
+  maintenance->add_flag("--off", door_.off, "end it, and nothing else")->excludes(message);
 }
 
 void CommandLine::add_other_verbs() {

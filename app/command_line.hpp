@@ -36,6 +36,7 @@ class CommandLine {
   void add_starting_verbs();
   void add_looking_verbs();
   void add_changing_verbs();
+  void add_door_verbs();
   void add_message_verbs();
   void add_other_verbs();
   void add_waiting(CLI::App* verb);
@@ -50,6 +51,7 @@ class CommandLine {
   std::string config_file_;
   std::string target_;
   std::vector<std::string> scale_words_;
+  DoorAsked door_;
   std::string shell_;
   std::string status_every_;
   TopAsked top_;

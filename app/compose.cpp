@@ -33,17 +33,18 @@ namespace {
 constexpr int kBadConfig = 78;  // EX_CONFIG of sysexits.h
 constexpr int kFailure = 1;
 
-void print_addresses(const backends::ClusterStatus& status, const std::string& socket) {
+/// On `out`: standard error where standard output is the access log.
+void print_addresses(std::FILE* out, const backends::ClusterStatus& status, const std::string& socket) {
   for (const auto& listener : status.listeners) {
     const bool path = listener.address.starts_with("unix:");
-    std::printf("listener %-8s %s%s\n", listener.name.c_str(), path ? "" : "http://", listener.address.c_str());
+    std::fprintf(out, "listener %-8s %s%s\n", listener.name.c_str(), path ? "" : "http://", listener.address.c_str());
   }
   if (!status.admin_address.empty()) {
-    std::printf("admin             http://%s/status\n", status.admin_address.c_str());
-    std::printf("metrics           http://%s/metrics\n", status.admin_address.c_str());
+    std::fprintf(out, "admin             http://%s/status\n", status.admin_address.c_str());
+    std::fprintf(out, "metrics           http://%s/metrics\n", status.admin_address.c_str());
   }
-  std::printf("socket            %s\n", socket.c_str());
-  std::fflush(stdout);
+  std::fprintf(out, "socket            %s\n", socket.c_str());
+  std::fflush(out);
 }
 
 /// The file as a configuration that this machine can run; none: the mistakes are printed.
@@ -138,13 +139,14 @@ int run_supervisor(config::Config config, int executable, pid_t init, StatusTabl
     base::log::error("supervisor", "can't start: {}", operator_side.error().message);
     return kFailure;
   }
+  std::FILE* const addresses_to = config.log.access.path == "-" ? stderr : stdout;
   boost::asio::io_context io(1);
   int exit_code = kFailure;
   std::optional<backends::Supervisor> supervisor;
   Doors doors;
   std::optional<StatusPrinter> printer;
   backends::SupervisorHooks hooks;
-  hooks.first_ready = [&] { print_addresses(supervisor->status(), operator_side->socket.path()); };
+  hooks.first_ready = [&] { print_addresses(addresses_to, supervisor->status(), operator_side->socket.path()); };
   hooks.stopped = [&](int code) {
     exit_code = code;
     printer.reset();

@@ -110,6 +110,14 @@ int scale(const Common& common, const std::string& pool, std::uint32_t workers, 
   return give(common, "/v1/scale", {{"target", pool}, {"workers", workers}}, wait);
 }
 
+int hold(const Common& common, const DoorAsked& asked, bool wait) {
+  return give(common, "/v1/hold", {{"target", asked.pool}, {"max", asked.most.count()}, {"off", asked.off}}, wait);
+}
+
+int maintenance(const Common& common, const DoorAsked& asked) {
+  return give(common, "/v1/maintenance", {{"target", asked.pool}, {"message", asked.message}, {"off", asked.off}}, true);
+}
+
 int stop(const Common& common, bool force, bool wait) {
   constexpr std::chrono::milliseconds kLastThings{10'000};  // the proxy and all workers are gone when the order is done
   const Found found = find_socket(common);

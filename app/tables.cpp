@@ -114,6 +114,7 @@ std::string note_of(const json::value& worker) {
   if (const auto stalled = number_in(worker, "stalled"); stalled >= 1) parts.push_back("no byte for " + span(stalled));
   if (const auto forecast = number_in(worker, "memory_forecast", -1); forecast >= 0) parts.push_back("memory limit in " + span(forecast));
   if (const auto share = number_in(worker, "share", 100); share != 100) parts.push_back(whole(share) + "% share");
+  if (const auto warming = number_in(worker, "warming", -1); warming >= 0) parts.push_back("warm in " + precise(warming));
   const std::string reason = text_in(worker, "health_reason");
   const std::string note = text_in(worker, "note");
   if (!reason.empty()) parts.push_back(reason);
@@ -158,6 +159,13 @@ std::string pool_line(const json::value& pool) {
       fmt::format("pool {}: {} of {} ready, {}, {:.0f} in flight, {:.0f} waiting", text_in(pool, "name"), ready, whole(number_in(pool, "desired")),
                   text_in(pool, "strategy"), number_in(pool, "in_flight"), number_in(pool, "queue_length"));
   if (flag_in(pool, "asleep")) line += ", asleep";
+  if (const auto held = number_in(pool, "held", -1); held >= 0) line += ", held for " + precise(held) + " more";
+  if (const auto* maintenance = member(pool, "maintenance"); maintenance != nullptr && maintenance->is_object()) {
+    const std::string message = text_in(*maintenance, "message");
+    line += ", in maintenance" + (message.empty() ? "" : " (" + message + ")");
+  }
+  const std::string breaker = text_in(pool, "breaker");
+  if (breaker == "open" || breaker == "half_open") line += ", circuit breaker open";
   if (const auto* roll = member(pool, "roll"); roll != nullptr) {
     const std::string phase = text_in(*roll, "phase");
     if (phase == "running") line += fmt::format(", rolling restart {:.0f} of {:.0f}", number_in(*roll, "done"), number_in(*roll, "total"));

@@ -47,6 +47,15 @@ int show_config(const Common& common, const std::string& file, bool effective);
 enum class Change : std::uint8_t { restart, drain, resume };
 int change(const Common& common, Change change, const std::string& target, bool wait);
 int scale(const Common& common, const std::string& pool, std::uint32_t workers, bool wait);
+/// How a pool's requests are kept away from its workers.
+struct DoorAsked {
+  std::string pool;
+  std::chrono::milliseconds most{30'000};  ///< hold
+  std::string message;                     ///< maintenance
+  bool off = false;
+};
+int hold(const Common& common, const DoorAsked& asked, bool wait);
+int maintenance(const Common& common, const DoorAsked& asked);
 int stop(const Common& common, bool force, bool wait);
 
 /// The socket that `common` means, or why it can't be known (already printed: the exit code).

@@ -13,6 +13,9 @@ namespace drover::backends {
 
 namespace {
 
+/// A proxy's word is not believed further than it can be understood.
+constexpr auto kLastBreakerState = static_cast<std::uint32_t>(balancer::BreakerState::half_open);
+
 std::uint64_t to_ns(base::TimePoint time) {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count());
 }
@@ -46,6 +49,7 @@ BoardWriter::BoardWriter(board::SupervisorBoard board, board::Shape shape, const
     board_.write_rows_used(pool, 0);
   }
   traffic_.pools.resize(config.pools.size());
+  traffic_.listeners.resize(shape_.listeners);
 }
 
 void BoardWriter::beat(base::TimePoint now) { board_.beat(to_ns(now)); }
@@ -178,6 +182,16 @@ void BoardWriter::write_asleep(std::uint32_t pool, bool asleep) {
   changed();
 }
 
+void BoardWriter::write_hold(std::uint32_t pool, std::optional<base::TimePoint> until) {
+  board_.write_hold(pool, until ? to_ns(*until) : 0);
+  changed();
+}
+
+void BoardWriter::write_maintenance(std::uint32_t pool, const std::optional<std::string>& message) {
+  board_.write_maintenance(pool, message.has_value(), message.value_or(""));
+  changed();
+}
+
 /// The epoch says it to threads that look, the eventfds to those that sleep.
 void BoardWriter::changed() {
   board_.bump_epoch();
@@ -249,11 +263,23 @@ BoardWriter::SlotTotals BoardWriter::slot_totals(base::SlotId id) const {
 
 BoardWriter::PoolFigures BoardWriter::pool_figures(std::uint32_t pool) const {
   PoolFigures out;
+  out.breaker_opened = traffic_.pools[pool].breaker_opened;
   for (const LiveProxy& proxy : proxies_) {
-    out.position = proxy.board->pool(pool).position.load(std::memory_order_relaxed);
-    out.queued += proxy.board->pool(pool).queued.load(std::memory_order_relaxed);
+    const board::PoolCell& cell = proxy.board->pool(pool);
+    out.position = cell.position.load(std::memory_order_relaxed);
+    out.queued += cell.queued.load(std::memory_order_relaxed);
+    out.breaker = static_cast<balancer::BreakerState>(std::min(cell.breaker.load(std::memory_order_relaxed), kLastBreakerState));
+    out.breaker_opened += cell.breaker_opened.load(std::memory_order_relaxed);
   }
   return out;
+}
+
+std::uint64_t BoardWriter::accept_pauses() const {
+  std::uint64_t sum = traffic_.accept_pauses;
+  for (const LiveProxy& proxy : proxies_) {
+    for (std::uint32_t thread = 0; thread < shape_.threads; ++thread) sum += proxy.board->thread(thread).accept_pauses.get();
+  }
+  return sum;
 }
 
 std::uint64_t BoardWriter::client_connections(std::uint32_t listener) const {

@@ -3,6 +3,7 @@
 // Thread: supervisor's deciding thread. Ownership: owns the supervisor's board; borrows proxies' boards between add() and remove().
 #pragma once
 
+#include "balancer/breaker.hpp"
 #include "base/result.hpp"
 #include "base/units.hpp"
 #include "board/proxy_board.hpp"
@@ -13,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace drover::backends {
@@ -51,6 +53,9 @@ class BoardWriter {
   void write_share(std::uint32_t row, std::uint32_t percent) { board_.write_share(row, percent); }
   void write_asleep(std::uint32_t pool, bool asleep);
   void write_waking(std::uint32_t pool, bool waking) { board_.write_waking(pool, waking); }
+  /// none: not held. Threads with waiters are woken.
+  void write_hold(std::uint32_t pool, std::optional<base::TimePoint> until);
+  void write_maintenance(std::uint32_t pool, const std::optional<std::string>& message);
   void write_blocked(std::span<const board::SupervisorBoard::Blocked> list) { board_.write_blocked(list); }
 
   std::uint32_t in_flight(std::uint32_t row) const;
@@ -84,9 +89,13 @@ class BoardWriter {
   struct PoolFigures {
     std::uint64_t position = 0;
     std::uint32_t queued = 0;
+    balancer::BreakerState breaker = balancer::BreakerState::closed;
+    std::uint64_t breaker_opened = 0;  ///< dead proxies' too
   };
   PoolFigures pool_figures(std::uint32_t pool) const;
   std::uint64_t client_connections(std::uint32_t listener) const;
+  /// Dead and live proxies together: times that a thread stopped accepting for want of descriptors.
+  std::uint64_t accept_pauses() const;
   /// Dead and live proxies together.
   board::Totals traffic() const;
 

@@ -49,6 +49,7 @@ enum class Defect : std::uint8_t {
   disconnect_not_heard,        ///< one that has closed its channel is given all its time
   dismissed_goes_on,           ///< one that was told to finish gets work again
   own_leave_counted,           ///< a worker that goes of its own will counts as dead
+  slow_start_once,             ///< only a slot's first life warms up
   leavers_spin,                ///< one that goes as its first act is started again without a pause
 };
 

@@ -221,7 +221,7 @@ void Handoff::Impl::collect(const Connection& connection) {
       each.memory = load.memory_bytes;
       ++each.memory_epoch;
     }
-    auto& list = load.share >= kWhole ? candidates : load.share == 0 ? unwilling : rng.below(kWhole) < load.share ? candidates : spared;
+    auto& list = load.share >= kWhole ? candidates : load.share == 0 ? unwilling : spared;
     list.push_back({.row = each.index,
                     .index = each.index,
                     .slot = outlet.slot,
@@ -232,7 +232,11 @@ void Handoff::Impl::collect(const Connection& connection) {
                     .claims = each.claims,
                     .share = load.share == 0 ? kWhole : load.share});
   }
-  if (candidates.empty()) candidates.swap(spared);
+  std::uint32_t most = candidates.empty() ? 0 : kWhole;
+  for (const auto& each : spared) most = std::max(most, each.share);
+  for (std::size_t i = 0; i < spared.size(); ++i) {
+    if (rng.below(most) < spared[i].share) candidates.push_back(spared[i]);
+  }
   if (candidates.empty()) candidates.swap(unwilling);
 }
 

@@ -117,6 +117,7 @@ void Stepper::judge_probe(EventType type) {
   if (s_.health == Health::passing && s_.fails >= pool_.health.fall) {
     s_.health = Health::failing;
     s_.failing_since = now_;
+    s_.fresh_since.reset();
     tell(Notice::failing);
   }
 }
@@ -149,6 +150,7 @@ void Stepper::spawn() {
   s_.started = now_;
   s_.ready_since.reset();
   s_.failing_since.reset();
+  if (!planted(Defect::slow_start_once)) s_.fresh_since.reset();
   s_.next_probe = pool_.ready.notify ? kNever : now_ + kFirstProbe;
   s_.due = now_ + pool_.ready.timeout;
   out_.push_back({EffectType::spawn, s_.incarnation, 0, Notice::none});
@@ -293,6 +295,7 @@ void Stepper::replace() {
 void Stepper::hold_back(bool& fact, bool holds, Notice begins, Notice ends) {
   if (!alive() || fact == holds) return;
   fact = holds;
+  if (s_.ejected) s_.fresh_since.reset();
   tell(holds ? begins : ends);
 }
 
@@ -324,7 +327,9 @@ Step step(SlotState state, const Event& event, base::TimePoint now, const config
   // The one door of the gate, and closing comes before everything else.
   if (was_open && (!is_open || !same)) out.effects.push_back({EffectType::close_gate, before, 0, Notice::none});
   out.effects.insert(out.effects.end(), effects.begin(), effects.end());
-  if (is_open && (!was_open || !same)) out.effects.push_back({EffectType::open_gate, state.incarnation, 0, Notice::none});
+  const bool opens = is_open && (!was_open || !same);
+  if (opens && !state.fresh_since) state.fresh_since = now;
+  if (opens) out.effects.push_back({EffectType::open_gate, state.incarnation, 0, Notice::none});
   out.state = std::move(state);
   return out;
 }

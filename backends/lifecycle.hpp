@@ -71,6 +71,7 @@ struct SlotState {
   base::TimePoint ended{};  ///< of the main process
   std::optional<base::TimePoint> ready_since;
   std::optional<base::TimePoint> failing_since;
+  std::optional<base::TimePoint> fresh_since;  ///< its gate was opened for the first time, or after it had failed or been ejected
   base::TimePoint next_probe{};
   /// starting: ready.timeout is over; draining: the drain ends; stopping: KILL; backoff and failed: next start.
   std::optional<base::TimePoint> due;
@@ -187,6 +188,9 @@ inline constexpr base::Millis kForkFarewell{1000};  ///< closed channel to stop.
 inline constexpr base::Millis kAfterDisconnect{1000};  ///< a Node cluster worker has closed its channel: what is left is its own
 inline constexpr base::Millis kKillAgain{1000};        ///< a KILL that has not worked yet (uninterruptible sleep) is repeated
 
+inline constexpr std::uint32_t kWholeShare = 100;
+inline constexpr std::uint32_t kFreshShare = 10;  ///< less would be so little that its caches stay cold
+
 Step step(SlotState state, const Event& event, base::TimePoint now, const config::Pool& pool);
 
 /// Counts a death that nobody asked for on the slot's record and says what follows.
@@ -203,6 +207,10 @@ bool held_back(const SlotState& state);
 bool eligible(const SlotState& state);
 /// Is its worker about to be ready, so that a request had better wait for it?
 bool expected(const SlotState& state, base::TimePoint now, const config::Pool& pool);
+/// Percent of its even part that a fresh worker gets: from kFreshShare up to the whole, along slow_start.
+std::uint32_t warm_share(const SlotState& state, base::TimePoint now, const config::Pool& pool);
+/// When it has the whole; none: it has.
+std::optional<base::TimePoint> warm_at(const SlotState& state, base::TimePoint now, const config::Pool& pool);
 /// Has it been failing for so long that it should be replaced?
 bool wants_replacement(const SlotState& state, base::TimePoint now, const config::Pool& pool);
 /// When step() wants a tick; none: only an event can change anything.

@@ -2,6 +2,8 @@
 #include "backends/defects.hpp"
 #include "backends/lifecycle.hpp"
 
+#include <algorithm>
+
 namespace drover::backends {
 
 bool can_be_dismissed(const config::Pool& pool) { return config::node_mode(pool) != config::NodeMode::off; }
@@ -56,6 +58,17 @@ bool expected(const SlotState& state, base::TimePoint now, const config::Pool& p
     case Lifecycle::failed: return false;
   }
   return false;
+}
+
+std::optional<base::TimePoint> warm_at(const SlotState& state, base::TimePoint now, const config::Pool& pool) {
+  if (!state.fresh_since || now >= *state.fresh_since + pool.slow_start) return std::nullopt;
+  return *state.fresh_since + pool.slow_start;
+}
+
+std::uint32_t warm_share(const SlotState& state, base::TimePoint now, const config::Pool& pool) {
+  if (!warm_at(state, now, pool)) return kWholeShare;
+  const auto passed = std::chrono::duration_cast<base::Millis>(now - *state.fresh_since);
+  return std::max(kFreshShare, static_cast<std::uint32_t>(passed * std::int64_t{kWholeShare} / pool.slow_start));
 }
 
 bool wants_replacement(const SlotState& state, base::TimePoint now, const config::Pool& pool) {

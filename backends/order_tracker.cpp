@@ -1,5 +1,7 @@
 #include "backends/order_tracker.hpp"
 
+#include "base/text.hpp"
+
 #include <algorithm>
 
 namespace drover::backends {
@@ -59,6 +61,12 @@ void OrderTracker::look() {
 void OrderTracker::look_at(Running& order) {
   switch (order.order.verb) {
     case Order::Verb::stop: break;  // stopped() ends it
+    case Order::Verb::hold: return look_at_hold(order);
+    case Order::Verb::maintenance:
+      return end(order, true,
+                 order.order.target.pool +
+                     (order.order.off ? " is not in maintenance"
+                                      : " is in maintenance: its requests are answered 503, until drover resume " + order.order.target.pool));
     case Order::Verb::restart:
       if (!order.order.target.slot) return look_at_roll(order);
       [[fallthrough]];
@@ -101,6 +109,25 @@ void OrderTracker::look_at_roll(Running& order) {
   }
 }
 
+/// Done when nobody is inside any more: then what its workers use may be changed.
+void OrderTracker::look_at_hold(Running& order) {
+  const PoolRunner& pool = pool_of(order);
+  const std::string& name = pool.config().name;
+  if (order.order.off) return end(order, true, name + " is not held: its requests go to its workers");
+  const std::uint32_t inside = pool.in_flight();
+  const std::string who = inside == 0 ? "nobody is" : plural(inside, "request") + (inside == 1 ? " is" : " are");
+  if (!pool.held_until()) return end(order, false, name + " is not held any more, while " + who + " inside");
+  if (inside == 0 && pool.held()) {
+    return end(order, true,
+               name + " is held and nobody is inside: its requests wait, until drover resume " + name + ", for " + base::to_text(order.order.most) +
+                   " at most");
+  }
+  std::string line = name + " is held; " + who + " inside";
+  if (inside == 0 || line == order.said) return;
+  order.said = line;
+  tell(order, std::move(line));
+}
+
 void OrderTracker::look_at_steps(Running& order) {
   if (order.order.verb == Order::Verb::scale && pool_of(order).control().desired() != order.order.count) {
     return end(order, false, pool_of(order).config().name + ": meanwhile " + plural(pool_of(order).control().desired(), "worker") + " are wanted");
@@ -124,6 +151,8 @@ void OrderTracker::look_at_steps(Running& order) {
     case Order::Verb::drain: return end(order, true, order.order.target.text() + " is drained");
     case Order::Verb::resume: return end(order, true, order.order.target.text() + " is resumed");
     case Order::Verb::scale: return end(order, true, order.order.target.text() + " has " + plural(order.order.count, "worker"));
+    case Order::Verb::hold:
+    case Order::Verb::maintenance:
     case Order::Verb::stop: return;
   }
 }
@@ -136,6 +165,8 @@ OrderTracker::Outcome OrderTracker::judge(const Running& order, const Step& step
     case Order::Verb::drain: return judge_drain(order, step);
     case Order::Verb::resume: return judge_ready(order, step);
     case Order::Verb::scale: return control.wanted(step.slot) ? judge_ready(order, step) : judge_gone(order, step);
+    case Order::Verb::hold:
+    case Order::Verb::maintenance:
     case Order::Verb::stop: break;
   }
   return {Outcome::Is::done, ""};

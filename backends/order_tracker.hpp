@@ -50,6 +50,7 @@ class OrderTracker {
     base::TimePoint began{};
     std::uint64_t roll = 0;  ///< number of its roll
     std::vector<Step> steps;
+    std::string said;  ///< hold: line told last
     bool gone = false;
   };
   /// What one slot has come to.
@@ -61,6 +62,7 @@ class OrderTracker {
 
   void look_at(Running& order);
   void look_at_roll(Running& order);
+  void look_at_hold(Running& order);
   void look_at_steps(Running& order);
   Outcome judge(const Running& order, const Step& step) const;
   Outcome judge_restart(const Running& order, const Step& step) const;

@@ -101,7 +101,7 @@ Handoff::Load PoolRunner::load_of(const Handoff::Outlet& of) {
     it->line.counted_at = it->sampled_at;
     it->line.taken = 0;
   }
-  return {(it->usage ? it->usage->open_fds : 0) + it->line.taken, it->memory.bytes, it->word.share};
+  return {(it->usage ? it->usage->open_fds : 0) + it->line.taken, it->memory.bytes, share_of(of.slot, *it)};
 }
 
 /// Nobody is given to it from here on; what it did not take goes to others once all its words are heard.

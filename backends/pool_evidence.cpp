@@ -37,6 +37,7 @@ std::optional<base::TimePoint> PoolRunner::next_look() const {
     if (!at || when < *at) at = when;
   };
   if (busy_) consider(looked_ + kLookEvery);
+  if (warming_) consider(warmed_ + kLookEvery);
   if (const auto back = outliers_.next()) consider(std::max(*back, looked_ + kLookEvery));
   for (const Seat& own : seats_) {
     for (const auto& [incarnation, it] : own.lives) {
@@ -50,6 +51,7 @@ std::optional<base::TimePoint> PoolRunner::next_look() const {
 
 void PoolRunner::look(base::TimePoint now) {
   cut_stopped(now);
+  warm_up(now);
   for (const auto& [slot, incarnation] : lives()) {
     Holding* it = find(slot, incarnation);
     if (it == nullptr) continue;

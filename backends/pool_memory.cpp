@@ -37,6 +37,7 @@ void PoolRunner::second(base::TimePoint now) {
   look(now);
   release_killers(now);
   autoscale(now);
+  watch_breaker();
   write_expected();  // a back-off comes near by itself, without an event
 }
 

@@ -3,6 +3,7 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace drover::backends {
@@ -28,7 +29,7 @@ void PoolRunner::heard(std::uint32_t slot, base::Incarnation incarnation, Report
   if (it == nullptr || state == nullptr || report.empty()) return;
   note_word(*it, source, report);
   if (it->row && report.memory_bytes) services_.boards.write_load(*it->row, *report.memory_bytes);
-  if (it->row && report.share) services_.boards.write_share(*it->row, *report.share);
+  if (report.share) write_share(slot, *it);
 
   if (report.ready.value_or(false) && source != ReportSource::probe) heard_ready(slot, *it);
   state = control_.find(slot, incarnation);
@@ -57,6 +58,31 @@ void PoolRunner::note_word(Holding& it, ReportSource source, const Report& repor
   // READY=1 and STATUS= come once in a life; who sends WATCHDOG=1 or figures sends them again and again.
   const bool again_and_again = report.alive || report.memory_bytes || report.cpu_percent;
   if (source != ReportSource::probe && again_and_again) word.regular_at = now;
+}
+
+/// By its own word, and as far as it is warm: the smaller counts.
+std::uint32_t PoolRunner::share_of(std::uint32_t slot, const Holding& it) const {
+  const SlotState* state = control_.find(slot, it.incarnation);
+  return state == nullptr ? it.word.share : std::min(it.word.share, warm_share(*state, base::Clock::now(), pool_));
+}
+
+void PoolRunner::write_share(std::uint32_t slot, const Holding& it) {
+  if (it.row) services_.boards.write_share(*it.row, share_of(slot, it));
+  warming_ = warming_ || pool_.slow_start > base::Millis(0);
+}
+
+/// All that are fresh, at once, until none is left.
+void PoolRunner::warm_up(base::TimePoint now) {
+  if (!warming_ || now - warmed_ < kLookEvery) return;
+  warmed_ = now;
+  warming_ = false;
+  for (std::uint32_t slot = 1; slot <= seats_.size(); ++slot) {
+    for (const auto& [incarnation, it] : seat(slot).lives) {
+      if (it.row) services_.boards.write_share(*it.row, share_of(slot, it));
+      const SlotState* state = control_.find(slot, incarnation);
+      warming_ = warming_ || (state != nullptr && warm_at(*state, now, pool_));
+    }
+  }
 }
 
 /// READY=1 counts only from a worker whose own socket listens: said before that, it is looked at again (see look()).

@@ -12,6 +12,7 @@ namespace {
 
 constexpr base::Millis kDrainPoll{10};
 constexpr base::Millis kTreePoll{20};
+constexpr base::Millis kHeldPoll{50};
 
 boost::json::array array_of(const std::vector<std::string>& lines) {
   boost::json::array out;
@@ -133,6 +134,7 @@ void PoolRunner::carry_out(std::uint32_t slot, const Effect& effect) {
   switch (effect.type) {
     case EffectType::spawn: spawn(slot, effect.incarnation); break;
     case EffectType::open_gate:
+      if (it != nullptr) write_share(slot, *it);  // first: it shall not have a moment of the whole
       if (it != nullptr && it->row) services_.boards.open(*it->row);
       if (it != nullptr && handoff_) handoff_->open({slot, effect.incarnation});
       break;
@@ -154,13 +156,13 @@ void PoolRunner::carry_out(std::uint32_t slot, const Effect& effect) {
 }
 
 void PoolRunner::tick(base::TimePoint now) {
-  control_.set_queue_waiting(services_.boards.pool_figures(index_).queued > 0);
+  control_.set_queue_waiting(requests_wait());
   decide([&](base::TimePoint, std::vector<SlotEffect>& out) { control_.tick(now, out); });
   run_pending();
 }
 
 void PoolRunner::ask(std::uint32_t slot, base::Incarnation incarnation, Why why) {
-  control_.set_queue_waiting(services_.boards.pool_figures(index_).queued > 0);
+  control_.set_queue_waiting(requests_wait());
   decide([&](base::TimePoint now, std::vector<SlotEffect>& out) { control_.ask(slot, incarnation, why, now, out); });
   run_pending();
 }
@@ -182,10 +184,11 @@ void PoolRunner::poll() {
 
 std::optional<base::Millis> PoolRunner::poll_every() const {
   std::optional<base::Millis> every;
+  if (held_until_ && (!held() || in_flight() > 0)) every = kHeldPoll;  // whoever holds it wants to know when nobody is inside
   for (std::uint32_t slot = 1; slot <= control_.size(); ++slot) {
     each_state(control_, slot, [&](const SlotState& state) {
       if (state.lifecycle == Lifecycle::draining) every = kDrainPoll;
-      if (state.process == Process::main_gone && !every) every = kTreePoll;
+      if (state.process == Process::main_gone && every.value_or(kHeldPoll) > kTreePoll) every = kTreePoll;
     });
   }
   return every;

@@ -5,7 +5,7 @@
 //
 // Its parts by topic: pool_runner.cpp (events and effects), pool_launch.cpp (start and end of a life), pool_probes.cpp, pool_announce.cpp
 // (log and events), pool_obituary.cpp, pool_reports.cpp, pool_channel.cpp, pool_node.cpp, pool_dispatch.cpp, pool_evidence.cpp,
-// pool_memory.cpp, pool_scale.cpp, pool_status.cpp.
+// pool_memory.cpp, pool_scale.cpp, pool_doors.cpp, pool_status.cpp.
 #pragma once
 
 #include "backends/autoscale.hpp"
@@ -87,6 +87,17 @@ class PoolRunner {
   void set_intent(std::uint32_t slot, Intent intent);
   /// `why`: operator, signal.
   void scale(std::uint32_t desired, const char* why);
+  /// Every request waits in line from now on, for so long at most; one that is held already: from now on so long.
+  void hold(base::Millis most);
+  std::optional<base::TimePoint> held_until() const { return held_until_; }
+  /// It is, and whoever was on the way past its line when that began is inside or gone.
+  bool held() const;
+  /// Exchanges that its workers have now.
+  std::uint32_t in_flight() const;
+  /// `why`: operator, time, stopping. Nothing is done if it is not held.
+  void let_through(const char* why);
+  /// Every request is answered 503 with that text; none: no longer.
+  void set_maintenance(std::optional<std::string> message);
 
   const PoolControl& control() const { return control_; }
   const config::Pool& config() const { return pool_; }
@@ -166,6 +177,9 @@ class PoolRunner {
   void heard(std::uint32_t slot, base::Incarnation incarnation, ReportSource source, const Report& report);
   void note_word(Holding& it, ReportSource source, const Report& report);
   void heard_ready(std::uint32_t slot, Holding& it);
+  std::uint32_t share_of(std::uint32_t slot, const Holding& it) const;
+  void write_share(std::uint32_t slot, const Holding& it);
+  void warm_up(base::TimePoint now);
   void watch_silence(std::uint32_t slot, base::Incarnation incarnation, base::TimePoint now);
   template <class T>
   const OwnWord::Said<T>* fresh(const std::optional<OwnWord::Said<T>>& said, base::TimePoint now) const;
@@ -235,6 +249,11 @@ class PoolRunner {
   std::uint32_t with_enabled(std::uint32_t count) const;
   void set_desired(std::uint32_t desired, const char* why);
   void set_asleep(bool asleep);
+  bool requests_wait() const;
+
+  // The operator's hand on the doors, and the proxy's: pool_doors.cpp.
+  void add_doors(PoolStatus& out, base::TimePoint now) const;
+  void watch_breaker();
 
   WorkerStatus worker_status(std::uint32_t slot) const;
   void add_life(WorkerStatus& out, std::uint32_t slot, const Holding& it) const;
@@ -275,8 +294,16 @@ class PoolRunner {
   std::optional<Ending> ending_;  ///< what is being told of an end, until the control side has spoken
 
   base::TimePoint looked_{};
-  bool busy_ = false;  ///< something was in flight, or held back by evidence, at the last look
+  base::TimePoint warmed_{};
+  bool warming_ = false;  ///< a worker's share grows
+  bool busy_ = false;     ///< something was in flight, or held back by evidence, at the last look
   bool asleep_ = false;
+  std::optional<base::TimePoint> held_until_;
+  base::TimePoint held_since_{};
+  base::TimePoint held_at_{};  ///< the newest order to hold
+  std::optional<std::string> maintenance_;
+  bool breaker_open_ = false;         ///< as last told
+  std::uint64_t breaker_opened_ = 0;  ///< times, likewise
   RecentLatency latency_;
   LoadFigures load_;
   Roll seen_roll_;

@@ -36,6 +36,7 @@ void PoolRunner::autoscale(base::TimePoint now) {
     if (load_.queued > 0) rung(now);
     return;
   }
+  if (held_until_) return;  // its line says nothing of its workers
   if (const auto verdict = autoscale_.look(load_, now)) set_desired(verdict->desired, verdict->why);
 }
 
@@ -76,6 +77,9 @@ void PoolRunner::set_desired(std::uint32_t desired, const char* why) {
     set_asleep(false);
   }
 }
+
+/// For want of a worker, that is.
+bool PoolRunner::requests_wait() const { return !held_until_ && services_.boards.pool_figures(index_).queued > 0; }
 
 void PoolRunner::set_asleep(bool asleep) {
   if (asleep_ == asleep) return;

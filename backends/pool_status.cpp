@@ -112,7 +112,10 @@ void PoolRunner::add_life(WorkerStatus& out, std::uint32_t slot, const Holding& 
     out.memory_source = "report";
   }
   if (const auto* said = fresh(it.word.cpu_percent, now)) out.cpu_percent = said->value;
-  out.share = it.word.share;
+  out.share = share_of(slot, it);
+  if (const SlotState* life = control_.find(slot, it.incarnation); life != nullptr && out.eligible) {
+    if (const auto warm = warm_at(*life, now, pool_)) out.warming_seconds = seconds(*warm - now);
+  }
   out.reported_status = it.word.status;
   if (it.word.source) {
     out.reported_by = backends::to_text(*it.word.source);
@@ -175,6 +178,7 @@ PoolStatus PoolRunner::status() const {
   out.most = pool_.workers_max.value_or(pool_.workers);
   out.capacity = control_.capacity();
   out.asleep = asleep_;
+  add_doors(out, now);
   const auto figures = services_.boards.pool_figures(index_);
   out.position = figures.position >> 32U;  // of a row's key the slot: Candidate::key()
   out.queue_length = figures.queued;

@@ -81,8 +81,20 @@ base::Result<void> ProxyKeeper::hand_over(Live& live) {
   std::vector<int> lent{launch_.config_fd, boards_.supervisor_board().fd(), live.board.fd(), live.doorbell->native_handle()};
   for (const auto& fd : live.wakeups) lent.push_back(fd.get());
   lent.insert(lent.end(), launch_.listeners.begin(), launch_.listeners.end());
-  return ipc::send(live.pipe->native_handle(), ipc::ControlType::start, boards_.shape().threads, static_cast<std::uint32_t>(launch_.listeners.size()),
-                   lent, launch_.cpus);
+  auto sent = ipc::send(live.pipe->native_handle(), ipc::ControlType::start, boards_.shape().threads,
+                        static_cast<std::uint32_t>(launch_.listeners.size()), lent, launch_.cpus);
+  return sent ? hand_over_access_log(live) : sent;
+}
+
+base::Result<void> ProxyKeeper::hand_over_access_log(Live& live) const {
+  if (launch_.access_log < 0) return {};
+  return ipc::send(live.pipe->native_handle(), ipc::ControlType::access_log, 0, 0, {launch_.access_log});
+}
+
+void ProxyKeeper::take_access_log(int fd) {
+  launch_.access_log = fd;
+  if (!live_) return;
+  if (auto sent = hand_over_access_log(*live_); !sent) base::log::error(kSubject, "goes on with the old access log: {}", sent.error().message);
 }
 
 void ProxyKeeper::listen(const std::shared_ptr<Pipe>& pipe) {
@@ -126,7 +138,8 @@ bool ProxyKeeper::read_one(const std::shared_ptr<Pipe>& pipe) {
       break;
     case ipc::ControlType::start:
     case ipc::ControlType::drain:
-    case ipc::ControlType::cut: base::log::warn(kSubject, "sent a message that only the supervisor sends; ignored"); break;
+    case ipc::ControlType::cut:
+    case ipc::ControlType::access_log: base::log::warn(kSubject, "sent a message that only the supervisor sends; ignored"); break;
   }
   return true;
 }

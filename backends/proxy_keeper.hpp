@@ -35,6 +35,7 @@ class ProxyKeeper {
     int config_fd = -1;
     unsigned cpus = 1;  ///< of the configuration
     std::vector<int> listeners;
+    int access_log = -1;  ///< none: no access log
   };
   struct Hooks {
     std::function<void()> ready;
@@ -55,6 +56,8 @@ class ProxyKeeper {
   /// The proxy ends; none follows.
   void stop();
   void kill();
+  /// From now on this one and those that follow write their access log there.
+  void take_access_log(int fd);
   void cut(std::uint32_t row, base::Incarnation incarnation, ipc::Cut why = ipc::Cut::gone);
 
   bool ready() const { return live_ && live_->ready; }
@@ -85,6 +88,7 @@ class ProxyKeeper {
 
   base::Result<void> spawn();
   base::Result<void> hand_over(Live& live);
+  base::Result<void> hand_over_access_log(Live& live) const;
   void listen(const std::shared_ptr<Pipe>& pipe);
   void watch(const std::shared_ptr<Pipe>& doorbell);
   bool read_one(const std::shared_ptr<Pipe>& pipe);

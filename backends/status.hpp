@@ -2,6 +2,7 @@
 // Thread: made and read on the supervisor's thread. Ownership: values.
 #pragma once
 
+#include "balancer/breaker.hpp"
 #include "base/units.hpp"
 #include "board/proxy_board.hpp"
 
@@ -48,7 +49,8 @@ struct WorkerStatus {
   bool suspect = false;         ///< no byte for too long while siblings move
   bool ejected = false;         ///< its answers fail
   bool declined = false;        ///< by its own word it wants no work
-  std::uint32_t share = 100;    ///< percent of its even part, by its own word
+  std::uint32_t share = 100;    ///< percent of its even part, by its own word or as far as it is warm
+  double warming_seconds = -1;  ///< until it is (slow_start); < 0: it is
   double stalled_seconds = 0;   ///< requests inside and no byte for so long; 0: it moves
   std::string health_reason;    ///< of the last failed probe, the silence, …; "" while passing
   std::string reported_status;  ///< STATUS=, {"status": …}
@@ -85,6 +87,10 @@ struct PoolStatus {
   std::uint32_t most = 0;
   std::uint32_t capacity = 0;  ///< to which it can be scaled while running
   bool asleep = false;         ///< idle_stop: no worker until somebody asks
+  double hold_seconds = -1;    ///< `drover hold`: until its requests are let through; < 0: it is not held
+  bool maintenance = false;    ///< `drover maintenance`: its requests are answered 503
+  std::string maintenance_message;
+  std::optional<balancer::BreakerState> breaker;  ///< of the live proxy; none: the pool has no breaker
   struct Roll {
     std::string phase;  ///< "none", "running", "done", "failed"
     std::uint32_t done = 0;

@@ -4,8 +4,10 @@
 #include "backends/histogram.hpp"
 #include "backends/init.hpp"
 #include "backends/oom.hpp"
+#include "backends/snapshot_files.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "ipc/snapshot.hpp"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -197,7 +199,14 @@ void Supervisor::hand_out_listeners() {
 }
 
 base::Result<void> Supervisor::make_proxy(std::optional<Credentials> user) {
-  auto text = sealed_text(config_.text);
+  if (const std::string& path = config_.log.access.path; !path.empty()) {
+    auto opened = AccessFile::open(path);
+    if (!opened) return opened.error();
+    access_log_.emplace(std::move(*opened));
+  }
+  auto files = snapshot_files(config_);
+  if (!files) return files.error();
+  auto text = sealed_text(ipc::encode({config_.text, std::move(*files)}));
   if (!text) return text.error();
   config_fd_ = std::move(*text);
   ProxyKeeper::Launch launch;
@@ -206,6 +215,7 @@ base::Result<void> Supervisor::make_proxy(std::optional<Credentials> user) {
   launch.user = std::move(user);
   launch.config_fd = config_fd_.get();
   launch.cpus = config_.cpus;
+  if (access_log_) launch.access_log = access_log_->fd();
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
     if (config::proxied(config_.listeners[i])) launch.listeners.push_back(listeners_[i].fd());
   }
@@ -296,6 +306,7 @@ void Supervisor::control_turn() {
     if (const auto at = pool.next_tick(); at && *at <= began) pool.tick(began);
     if (const auto at = pool.next_look(); at && *at <= began) pool.look(began);
     if (const auto at = pool.next_expiry(); at && *at <= began) pool.expire_state(began);
+    if (const auto at = pool.held_until(); at && *at <= began) pool.let_through("time");
   }
   const bool rows_rest = boards_->sweep();
   planning_ = false;
@@ -313,6 +324,7 @@ void Supervisor::control_turn() {
     if (const auto at = pool.next_tick()) consider(*at);
     if (const auto at = pool.next_look()) consider(*at);
     if (const auto at = pool.next_expiry()) consider(*at);
+    if (const auto at = pool.held_until()) consider(*at);
     if (const auto every = pool.poll_every()) consider(now + *every);
   }
   if (rows_rest) consider(now + kRowPoll);
@@ -330,6 +342,7 @@ void Supervisor::second_turn() {
   boards_->beat(now);
   proxy_->check(now);
   hand_out_traffic(now);
+  watch_descriptors(now);
   for (PoolRunner& pool : pools_) pool.second(now);
   check_ready();
   const bool given_up = phase_ == Phase::serving && std::ranges::all_of(pools_, [](const PoolRunner& pool) { return pool.given_up(); });

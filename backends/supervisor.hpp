@@ -1,11 +1,12 @@
 // Role: the supervisor's glue: listening sockets, the proxy, the pools, signals, sampling and the order of start and stop.
 //       What is decided is decided in pool_control.hpp; this carries time and events to it.
-//       In parts: supervisor.cpp (start, turns), supervisor_orders.cpp, supervisor_messages.cpp, supervisor_status.cpp,
-//       supervisor_stop.cpp (signals, stop).
+//       In parts: supervisor.cpp (start, turns), supervisor_orders.cpp, supervisor_messages.cpp, supervisor_status.cpp (and what is
+//       only told), supervisor_stop.cpp (signals, stop).
 // Thread: one, the deciding one, that runs `io`. No signal that it reads may be unblocked in any thread: make it (or run under
 //         init, which blocks them) before the log or any other thread is started. Ownership: owns all it makes; borrows `io`.
 #pragma once
 
+#include "backends/access_file.hpp"
 #include "backends/board_writer.hpp"
 #include "backends/endpoint.hpp"
 #include "backends/events.hpp"
@@ -109,6 +110,7 @@ class Supervisor {
   base::Result<std::optional<Credentials>> proxy_user() const;
 
   void read_signals();
+  void reopen_logs();
   void stop_signal(const signalfd_siginfo& info);
   void wait_init();
   void child_exited(const ChildKey& key, ExitStatus status);
@@ -122,6 +124,7 @@ class Supervisor {
   void plan();  ///< sets the control timer to whatever comes next
   void control_turn();
   void second_turn();
+  void watch_descriptors(base::TimePoint now);
   void check_ready();
   void hand_out_traffic(base::TimePoint now);
   bool ready() const;
@@ -135,6 +138,9 @@ class Supervisor {
   base::Result<void> restart_pool(PoolRunner& pool);
   base::Result<void> restart_worker(PoolRunner& pool, std::uint32_t slot);
   base::Result<void> scale_pool(PoolRunner& pool, std::uint32_t count);
+  base::Result<void> hold_pool(PoolRunner& pool, const Order& order);
+  base::Result<void> maintain_pool(PoolRunner& pool, const Order& order);
+  static base::Result<void> sees_requests(const PoolRunner& pool);
   void scale_by_signal(int number);
 
   void begin_stop();
@@ -163,6 +169,7 @@ class Supervisor {
   std::optional<Listening> admin_;
   std::string admin_address_;
   base::UniqueFd config_fd_;
+  std::optional<AccessFile> access_log_;  ///< none: not configured
   ProcessHost host_;
   Ports ports_;
   std::optional<Services> services_;
@@ -184,6 +191,8 @@ class Supervisor {
   std::optional<base::TimePoint> stop_by_;
   std::string stop_why_;
   base::TimePoint beat_;
+  std::uint64_t accept_pauses_ = 0;  ///< as last told
+  std::optional<base::TimePoint> pauses_told_;
   EventJournal events_{kEventsKept, kEventBytesKept, kChatterKept};
   OutputJournal output_{kLinesKept, kLineBytesKept};
   Obituaries obituaries_;

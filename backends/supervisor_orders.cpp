@@ -24,6 +24,8 @@ const char* verb_text(Order::Verb verb) {
     case Order::Verb::resume: return "resume";
     case Order::Verb::scale: return "scale";
     case Order::Verb::stop: return "stop";
+    case Order::Verb::hold: return "hold";
+    case Order::Verb::maintenance: return "maintenance";
   }
   return "";
 }
@@ -54,8 +56,8 @@ base::Result<OrderId> Supervisor::order(const Order& order, OrderWatcher watcher
     orders_.forget(id);
     return done.error();
   }
-  base::log::info(kSubject, "ordered: {} {}{}", verb_text(order.verb), order.target.text(),
-                  order.verb == Order::Verb::scale ? "=" + std::to_string(order.count) : "");
+  base::log::info(kSubject, "ordered: {} {}{}{}", verb_text(order.verb), order.target.text(),
+                  order.verb == Order::Verb::scale ? "=" + std::to_string(order.count) : "", order.off ? " off" : "");
   plan();
   return id;
 }
@@ -91,15 +93,61 @@ base::Result<void> Supervisor::obey(const Order& order, PoolRunner& pool) {
     case Order::Verb::resume: {
       const Intent intent = order.verb == Order::Verb::drain ? Intent::drained : Intent::enabled;
       const std::uint32_t last = slot ? *slot : pool.control().size();
+      if (!slot && intent == Intent::enabled) {
+        pool.let_through("operator");
+        pool.set_maintenance(std::nullopt);
+      }
       for (std::uint32_t each = slot.value_or(1); each <= last; ++each) pool.set_intent(each, intent);
       return {};
     }
     case Order::Verb::scale:
       if (slot) return base::Error{"a pool can be scaled, not one worker: scale " + pool.config().name + "=N", EINVAL};
       return scale_pool(pool, order.count);
+    case Order::Verb::hold:
+    case Order::Verb::maintenance:
+      if (slot)
+        return base::Error{
+            std::string(verb_text(order.verb)) + " is of a pool, not of one worker; to spare that one: drover drain " + pool.name_of(*slot), EINVAL};
+      return order.verb == Order::Verb::hold ? hold_pool(pool, order) : maintain_pool(pool, order);
     case Order::Verb::stop: break;
   }
   return base::Error{"not an order for a pool", EINVAL};
+}
+
+base::Result<void> Supervisor::hold_pool(PoolRunner& pool, const Order& order) {
+  if (auto sees = sees_requests(pool); !sees) return sees;
+  if (order.off) {
+    pool.let_through("operator");
+    return {};
+  }
+  if (order.most <= base::Millis(0) || order.most > kHoldMost) {
+    return base::Error{
+        "a pool can be held for more than nothing and for " + base::to_text(kHoldMost) + " at most, not for " + base::to_text(order.most), EINVAL};
+  }
+  pool.hold(order.most);
+  return {};
+}
+
+base::Result<void> Supervisor::maintain_pool(PoolRunner& pool, const Order& order) {
+  if (auto sees = sees_requests(pool); !sees) return sees;
+  constexpr std::size_t kMost = board::SupervisorBoard::kMaxMessage;
+  if (order.message.size() > kMost) {
+    return base::Error{"the message has " + std::to_string(order.message.size()) + " bytes; " + std::to_string(kMost) + " are the most", EINVAL};
+  }
+  if (std::ranges::any_of(order.message, [](unsigned char c) { return c < 0x20 || c == 0x7f; })) {
+    return base::Error{"the message has a control character (a line end, a tab …): give one line of text", EINVAL};
+  }
+  pool.set_maintenance(order.off ? std::nullopt : std::optional(order.message));
+  return {};
+}
+
+/// What does not pass the proxy can neither be held nor answered.
+base::Result<void> Supervisor::sees_requests(const PoolRunner& pool) {
+  const char* how = pool.config().dispatch == config::Dispatch::handoff ? "handoff" : "shared";
+  if (pool.config().dispatch == config::Dispatch::proxy) return {};
+  return base::Error{"the requests of " + pool.config().name + " do not pass through the proxy (dispatch = \"" + how +
+                         "\"): they can be neither held nor answered by it; drover drain " + pool.config().name + " takes its workers away",
+                     EINVAL};
 }
 
 base::Result<void> Supervisor::restart_pool(PoolRunner& pool) {

@@ -1,9 +1,18 @@
 // The cluster as plain structs.
 #include "backends/supervisor.hpp"
+#include "base/log.hpp"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace drover::backends {
+
+namespace {
+
+constexpr const char* kSubject = "proxy";
+constexpr base::Millis kPausesToldEvery{60'000};  ///< while it lasts, a thread pauses many times a second
+
+}  // namespace
 
 ClusterStatus Supervisor::status() const {
   ClusterStatus out;
@@ -34,6 +43,22 @@ ClusterStatus Supervisor::status() const {
   }
   out.traffic = boards_->traffic();
   return out;
+}
+
+/// The proxy has no descriptor left: told once, and again each minute while it goes on.
+void Supervisor::watch_descriptors(base::TimePoint now) {
+  const std::uint64_t pauses = boards_->accept_pauses();
+  if (pauses <= accept_pauses_ || (pauses_told_ && now - *pauses_told_ < kPausesToldEvery)) return;
+  rlimit files{};
+  const pid_t pid = proxy_->status().pid;
+  if (pid <= 0 || ::prlimit(pid, RLIMIT_NOFILE, nullptr, &files) != 0) ::getrlimit(RLIMIT_NOFILE, &files);
+  base::log::warn(kSubject,
+                  "no descriptor left: {} are the limit (RLIMIT_NOFILE); accepting pauses and new clients wait. Raise it (ulimit -n, systemd: "
+                  "LimitNOFILE=) or lower limits.connections of the listeners",
+                  files.rlim_cur);
+  emit("descriptorsExhausted", {{"times", pauses - accept_pauses_}, {"limit", files.rlim_cur}});
+  accept_pauses_ = pauses;
+  pauses_told_ = now;
 }
 
 }  // namespace drover::backends

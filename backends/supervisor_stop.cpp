@@ -53,6 +53,7 @@ void Supervisor::on_signal(const signalfd_siginfo& info) {
       break;
     case SIGINT:
     case SIGQUIT: stop_signal(info); break;
+    case SIGUSR1: reopen_logs(); break;
     case SIGTTIN:
     case SIGTTOU: scale_by_signal(number); break;
     case SIGHUP:
@@ -65,6 +66,17 @@ void Supervisor::on_signal(const signalfd_siginfo& info) {
       [[fallthrough]];
     default: base::log::warn(kSubject, "signal {} is not served yet; ignored", ::sigabbrev_np(number)); break;
   }
+}
+
+/// Its file was moved away, as logrotate does: lines go on in a new one.
+void Supervisor::reopen_logs() {
+  if (!access_log_) return base::log::info(kSubject, "USR1: there is no access log to reopen");
+  if (access_log_->is_output()) return base::log::info(kSubject, "USR1: the access log is standard output, which is not reopened");
+  if (auto done = access_log_->reopen(); !done) {
+    return base::log::error(kSubject, "USR1: {}; the access log goes on where it was", done.error().message);
+  }
+  if (proxy_) proxy_->take_access_log(access_log_->fd());
+  base::log::info(kSubject, "USR1: access log {} reopened", access_log_->path());
 }
 
 /// The first stops gracefully; a second INT or TERM forces.
@@ -134,6 +146,7 @@ void Supervisor::close_listeners() {
 void Supervisor::begin_stop() {
   if (services_->stopping) return;
   services_->stopping = true;
+  for (PoolRunner& pool : pools_) pool.let_through("stopping");  // who waits shall be served as long as there is time
   emit("clusterStopping", {{"why", stop_why_.empty() ? "asked to" : stop_why_}});
   orders_.cluster_stops();
 }

@@ -35,7 +35,7 @@ struct OwnWord {
   std::string status;
   std::optional<ReportSource> source;  ///< of the last report; none: it has said nothing
   base::TimePoint at{};                ///< of the last report
-  std::uint32_t share = 100;
+  std::uint32_t share = kWholeShare;
   /// When it last reported by itself as one does again and again (WATCHDOG=1, figures): its silence would say something.
   std::optional<base::TimePoint> regular_at;
   bool ready = false;   ///< it has said so

@@ -1,5 +1,7 @@
 #include "balancer/routes.hpp"
 
+#include "balancer/path_readings.hpp"
+
 #include <arpa/inet.h>
 
 #include <algorithm>
@@ -10,92 +12,214 @@ namespace drover::balancer {
 
 namespace {
 
+constexpr std::size_t kLongestHost = 255;  ///< bytes; DNS has no longer name
+
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-bool equal_but_case(std::string_view given, std::string_view lowered) {
-  return given.size() == lowered.size() && std::equal(given.begin(), given.end(), lowered.begin(), [](char a, char b) { return lower(a) == b; });
-}
-
-/// A host as it is compared: without port, brackets and the root's dot; IPv6 in its shortest form. Views `given` or its own buffer.
+/// A host as it is compared: lower case, without port, brackets and the root's dot; IPv6 in its shortest form. A longer one than any
+/// name can be is "", which no configured host is.
 class HostName {
  public:
   explicit HostName(std::string_view given) {
     if (given.starts_with('[')) {
       const std::size_t end = given.find(']');
-      name_ = given.substr(1, end == std::string_view::npos ? end : end - 1);
-      shorten();
+      take_address(given.substr(1, end == std::string_view::npos ? end : end - 1));
       return;
     }
     const std::size_t colon = given.find(':');
     if (colon != std::string_view::npos && given.find(':', colon + 1) != std::string_view::npos) {
-      name_ = given;  // an IPv6 literal as a config may write it
-      shorten();
+      take_address(given);  // an IPv6 literal as a config may write it
       return;
     }
-    name_ = given.substr(0, colon);
-    if (name_.size() > 1 && name_.ends_with('.')) name_.remove_suffix(1);
+    std::string_view name = given.substr(0, colon);
+    if (name.size() > 1 && name.ends_with('.')) name.remove_suffix(1);
+    take(name);
   }
-  HostName(const HostName&) = delete;
-  HostName& operator=(const HostName&) = delete;
 
-  std::string_view text() const { return name_; }
+  std::string_view text() const { return {buffer_.data(), size_}; }
 
  private:
-  void shorten() {
-    std::array<char, INET6_ADDRSTRLEN> terminated{};
-    in6_addr binary{};
-    if (name_.size() >= terminated.size()) return;
-    std::copy(name_.begin(), name_.end(), terminated.begin());
-    if (::inet_pton(AF_INET6, terminated.data(), &binary) != 1) return;
-    if (::inet_ntop(AF_INET6, &binary, buffer_.data(), buffer_.size()) != nullptr) name_ = buffer_.data();
+  void take(std::string_view name) {
+    if (name.size() > buffer_.size()) return;
+    std::transform(name.begin(), name.end(), buffer_.begin(), lower);
+    size_ = name.size();
   }
 
-  std::array<char, INET6_ADDRSTRLEN> buffer_{};
-  std::string_view name_;
+  void take_address(std::string_view name) {
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    in6_addr binary{};
+    if (name.size() >= text.size()) return take(name);
+    std::copy(name.begin(), name.end(), text.begin());
+    const bool valid = ::inet_pton(AF_INET6, text.data(), &binary) == 1;
+    take(valid && ::inet_ntop(AF_INET6, &binary, text.data(), text.size()) != nullptr ? std::string_view(text.data()) : name);
+  }
+
+  std::array<char, kLongestHost> buffer_;  // not cleared: this is built for each request
+  std::size_t size_ = 0;
 };
 
 /// "/api" covers "/api" and "/api/x", not "/apix"; "/api/" what lies below; "/" everything, also the "*" of OPTIONS.
 bool covers(std::string_view prefix, std::string_view path) {
-  if (prefix == "/" || prefix.empty()) return true;
+  if (prefix == "/") return true;
   if (!path.starts_with(prefix)) return false;
   return path.size() == prefix.size() || prefix.ends_with('/') || path[prefix.size()] == '/';
 }
 
-}  // namespace
+bool has_value(const config::Field& condition) { return condition.value != "*"; }
 
-Routes::Routes(const config::Config& config) {
-  entries_.reserve(config.routes.size() + 1);
-  for (const config::Route& route : config.routes) {
-    Entry entry{HostKind::exact, {}, route.path, {route.pool, static_cast<std::uint32_t>(entries_.size())}};
-    if (route.host.empty() || route.host == "*") {
-      entry.kind = HostKind::any;
-    } else if (route.host.starts_with("*.")) {
-      entry.kind = HostKind::suffix;
-      entry.host = HostName(std::string_view(route.host).substr(1)).text();
-    } else {
-      entry.host = HostName(route.host).text();
-    }
-    std::transform(entry.host.begin(), entry.host.end(), entry.host.begin(), lower);
-    entries_.push_back(std::move(entry));
-  }
-  // One pool and no route given: everything goes to it.
-  if (entries_.empty() && config.pools.size() == 1) entries_.push_back({HostKind::any, {}, "/", {}});
-  std::stable_sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
-    return std::tuple(a.kind, b.host.size(), b.path.size()) < std::tuple(b.kind, a.host.size(), a.path.size());
-  });
+/// Is it the one that the condition wants?
+bool seen(const void* condition, std::string_view value) {
+  const auto& wanted = *static_cast<const config::Field*>(condition);
+  return !has_value(wanted) || value == wanted.value;
 }
 
-std::optional<Routes::Match> Routes::match(std::string_view host, std::string_view path) const {
-  const HostName name(host);
-  const std::string_view given = name.text();
-  for (const Entry& entry : entries_) {
-    const std::size_t length = entry.host.size();
-    const bool host_fits =
-        entry.kind == HostKind::any || (entry.kind == HostKind::exact && equal_but_case(given, entry.host)) ||
-        (entry.kind == HostKind::suffix && given.size() > length && equal_but_case(given.substr(given.size() - length), entry.host));
-    if (host_fits && covers(entry.path, path)) return entry.match;
+auto text_of(const config::Field& condition) { return std::tie(condition.name, condition.value); }
+
+bool text_before(const config::Field& a, const config::Field& b) { return text_of(a) < text_of(b); }
+
+std::string plain(const std::string& path) {
+  std::string out;
+  read_path(path.empty() ? "/" : path, Reading::plain, out);
+  return out;
+}
+
+}  // namespace
+
+bool Routes::Candidate::fits(const RouteAsk& ask) const {
+  if (!methods.empty() && std::find(methods.begin(), methods.end(), ask.method) == methods.end()) return false;
+  return std::all_of(headers.begin(), headers.end(),
+                     [&](const config::Field& wanted) { return ask.fields != nullptr && ask.fields(ask.request, wanted.name, seen, &wanted); });
+}
+
+const Routes::Candidate* Routes::Paths::find(const RouteAsk& ask) const {
+  const auto fitting = [&](const PathNode& node) -> const Candidate* {
+    const auto found = std::find_if(node.candidates.begin(), node.candidates.end(), [&](const Candidate& each) { return each.fits(ask); });
+    return found == node.candidates.end() ? nullptr : &*found;
+  };
+  const auto before = [](std::string_view path, const PathNode& node) { return path < node.path; };
+  if (!whole.empty()) {
+    const auto behind = std::upper_bound(whole.begin(), whole.end(), ask.path, before);
+    if (behind != whole.begin() && std::prev(behind)->path == ask.path) {
+      if (const Candidate* found = fitting(*std::prev(behind))) return found;
+    }
   }
-  return std::nullopt;
+  if (prefixes.empty()) return nullptr;
+  // Every prefix of the path is a prefix, too, of the greatest one that is not behind the path: the rest is a walk from that to shorter ones.
+  // What does not begin with a slash has at most "/", which is then the first.
+  auto behind = std::upper_bound(prefixes.begin(), prefixes.end(), ask.path, before);
+  if (!ask.path.starts_with('/')) behind = std::next(prefixes.begin());
+  if (behind == prefixes.begin()) return nullptr;
+  for (const PathNode* node = &*std::prev(behind);; node = &prefixes[*node->shorter]) {
+    if (covers(node->path, ask.path)) {
+      if (const Candidate* found = fitting(*node)) return found;
+    }
+    if (!node->shorter) return nullptr;
+  }
+}
+
+Routes::Paths& Routes::paths_of(const std::string& host) {
+  if (host.empty() || host == "*") return any_;
+  if (!host.starts_with("*.")) return exact_[std::string(HostName(host).text())];
+  const std::string suffix(HostName(std::string_view(host).substr(1)).text());
+  suffix_lengths_.push_back(suffix.size());
+  return suffix_[suffix];
+}
+
+Routes::Routes(const config::Config& config) {
+  for (std::uint32_t position = 0; position < config.routes.size(); ++position) {
+    const config::Route& route = config.routes[position];
+    Candidate candidate{position, route.methods, route.headers, !route.strip.empty() || !route.prefix.empty()};
+    std::sort(candidate.methods.begin(), candidate.methods.end());
+    std::sort(candidate.headers.begin(), candidate.headers.end(), text_before);
+    Paths& paths = paths_of(route.host);
+    auto& nodes = route.exact ? paths.whole : paths.prefixes;
+    const std::string path = plain(route.path);
+    by_path_ = by_path_ || route.exact || path != "/" || candidate.rewrites;
+    auto node = std::find_if(nodes.begin(), nodes.end(), [&](const PathNode& each) { return each.path == path; });
+    if (node == nodes.end()) node = nodes.insert(nodes.end(), PathNode{path, {}, {}});
+    node->candidates.push_back(std::move(candidate));
+  }
+  std::sort(suffix_lengths_.begin(), suffix_lengths_.end(), std::greater<>());
+  suffix_lengths_.erase(std::unique(suffix_lengths_.begin(), suffix_lengths_.end()), suffix_lengths_.end());
+  any_.put_in_order();
+  for (auto& [host, paths] : exact_) paths.put_in_order();
+  for (auto& [host, paths] : suffix_) paths.put_in_order();
+}
+
+void Routes::Paths::put_in_order() {
+  const auto by_path = [](const PathNode& a, const PathNode& b) { return a.path < b.path; };
+  const auto best_first = [](const Candidate& a, const Candidate& b) {
+    const auto rank = [](const Candidate& each) {
+      return std::tuple(each.methods.empty(), each.methods.size(), -std::ssize(each.headers),
+                        -std::count_if(each.headers.begin(), each.headers.end(), has_value));
+    };
+    if (rank(a) != rank(b)) return rank(a) < rank(b);
+    if (a.methods != b.methods) return a.methods < b.methods;
+    return std::lexicographical_compare(a.headers.begin(), a.headers.end(), b.headers.begin(), b.headers.end(), text_before);
+  };
+  for (auto* nodes : {&whole, &prefixes}) {
+    std::sort(nodes->begin(), nodes->end(), by_path);
+    for (PathNode& node : *nodes) std::stable_sort(node.candidates.begin(), node.candidates.end(), best_first);
+  }
+  for (std::uint32_t i = 1; i < prefixes.size(); ++i) {
+    std::optional<std::uint32_t> shorter = i - 1;
+    while (shorter && !prefixes[i].path.starts_with(prefixes[*shorter].path)) shorter = prefixes[*shorter].shorter;
+    prefixes[i].shorter = shorter;
+  }
+}
+
+const Routes::Candidate* Routes::find(const RouteAsk& ask) const {
+  if (!exact_.empty() || !suffix_.empty()) {
+    const HostName host(ask.host);
+    const std::string_view name = host.text();
+    if (const auto found = exact_.find(name); found != exact_.end()) {
+      if (const Candidate* candidate = found->second.find(ask)) return candidate;
+    }
+    for (const std::size_t length : suffix_lengths_) {
+      if (length >= name.size() || name[name.size() - length] != '.') continue;
+      const auto found = suffix_.find(name.substr(name.size() - length));
+      if (found == suffix_.end()) continue;
+      if (const Candidate* candidate = found->second.find(ask)) return candidate;
+    }
+  }
+  return any_.find(ask);
+}
+
+std::optional<std::uint32_t> Routes::match(const RouteAsk& ask) const {
+  const Candidate* found = find(ask);
+  return found == nullptr ? std::nullopt : std::optional(found->route);
+}
+
+Routes::Choice Routes::choose(const RouteAsk& ask, std::string& scratch) const {
+  using Kind = Choice::Kind;
+  const auto chosen = [](const Candidate* found) { return found == nullptr ? Choice{} : Choice{Kind::found, found->route}; };
+  if (!by_path_ || !ambiguous(ask.path)) return chosen(find(ask));
+  const auto read = [&](Reading how, bool& dots) {
+    dots = read_path(ask.path, how, scratch);
+    RouteAsk as_read = ask;
+    as_read.path = scratch;
+    return find(as_read);
+  };
+  bool dots = false;
+  const Candidate* found = read(Reading::plain, dots);
+  for (const Reading how : {Reading::resolved, Reading::lenient}) {
+    const Candidate* other = read(how, dots);
+    // Where a prefix is taken off or put before, dot segments would lead out of what is left.
+    if (other != found || (dots && found != nullptr && found->rewrites)) return {Kind::doubtful, 0};
+  }
+  return chosen(found);
+}
+
+std::uint32_t pool_of(const config::Route& route, std::uint64_t lot) {
+  std::uint64_t all = 0;
+  for (const auto& part : route.split) all += part.weight;
+  if (all == 0) return route.split.empty() ? route.pool : route.split.front().pool;
+  std::uint64_t at = lot % all;  // the remainder favours nobody by more than all/2^64
+  for (const auto& part : route.split) {
+    if (at < part.weight) return part.pool;
+    at -= part.weight;
+  }
+  return route.split.back().pool;
 }
 
 }  // namespace drover::balancer

@@ -1,17 +1,16 @@
 #include "balancer/strategy.hpp"
 
-#include <array>
-
 namespace drover::balancer {
 
 namespace {
 
-constexpr std::array kStrategies{
-    Strategy{"round-robin", "the next in turn", propose_round_robin},
-    Strategy{"least-connections", "fewest exchanges in flight; equals take turns", propose_least_connections},
-    Strategy{"least-memory", "smallest memory by the newest figure, damped; near equals take turns", propose_least_memory, admitted_least_memory},
-    Strategy{"random-of-two", "of two at random the one with fewer exchanges in flight", propose_random_of_two},
+// Given is what stands in its row beyond name, help and function.
+#define DROVER_STRATEGY(given_name, given_help, function, ...) \
+  Strategy{.name = given_name, .help = given_help, .propose = propose_##function __VA_OPT__(, ) __VA_ARGS__},
+constexpr Strategy kStrategies[]{
+#include "config/strategies.def"
 };
+#undef DROVER_STRATEGY
 
 }  // namespace
 

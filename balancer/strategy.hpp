@@ -1,4 +1,5 @@
-// Role: strategies: named pure algorithms that say which worker should be tried next. Adding one is one file and one row in the table.
+// Role: strategies: named pure algorithms that say which worker should be tried next. Adding one is one file and one row:
+//       docs/STRATEGIES.md.
 // Thread: any proxy thread. No I/O, no clock, no allocation in propose(). Ownership: candidates and notes belong to the caller.
 #pragma once
 
@@ -22,6 +23,7 @@ struct Candidate {
   std::uint32_t load_epoch = 0;    ///< grows with each new memory figure
   std::uint64_t claims = 0;        ///< claims of this incarnation so far
   std::uint32_t share = 100;       ///< percent of its even part; already thinned out by chance, see Claimer
+  std::uint64_t latency_us = 0;    ///< peak EWMA of its time to the first byte, decayed to now; 0: unknown
 
   /// Its place in the rotation: by slot, then row.
   std::uint64_t key() const { return (static_cast<std::uint64_t>(slot) << 32U) | row; }
@@ -48,8 +50,11 @@ struct Turn {
   std::uint64_t position = 0;
   base::Rng* rng = nullptr;
   std::span<LoadNote> notes;  ///< by Candidate::index, this thread's
+  std::uint64_t hash = 0;     ///< of what the pool's `hash.by` names in this request; 0: it has none
+  double bound = 1.25;        ///< the pool's `hash.bound`
 };
 
+/// A row of the table, config/strategies.def.
 struct Strategy {
   std::string_view name;
   std::string_view help;
@@ -57,17 +62,19 @@ struct Strategy {
   std::size_t (*propose)(std::span<const Candidate> candidates, Turn& turn);
   /// The proposed one was admitted, with these candidates beside it. nullptr: it doesn't care.
   void (*admitted)(std::span<const Candidate> candidates, std::size_t chosen, Turn& turn) = nullptr;
+  bool wants_latency = false;  ///< Candidate::latency_us: nobody measures it for the others
+  bool wants_hash = false;     ///< Turn::hash: nobody computes it for the others
 };
 
 std::span<const Strategy> strategies();
 /// nullptr: no such strategy (a config error, caught by `check`).
 const Strategy* find_strategy(std::string_view name);
 
-// One file each.
-std::size_t propose_round_robin(std::span<const Candidate> candidates, Turn& turn);
-std::size_t propose_least_connections(std::span<const Candidate> candidates, Turn& turn);
-std::size_t propose_least_memory(std::span<const Candidate> candidates, Turn& turn);
+// One file each: propose_round_robin() and so on, by the table.
+#define DROVER_STRATEGY(name, help, function, ...) std::size_t propose_##function(std::span<const Candidate> candidates, Turn& turn);
+#include "config/strategies.def"
+#undef DROVER_STRATEGY
+
 void admitted_least_memory(std::span<const Candidate> candidates, std::size_t chosen, Turn& turn);
-std::size_t propose_random_of_two(std::span<const Candidate> candidates, Turn& turn);
 
 }  // namespace drover::balancer

@@ -21,6 +21,9 @@ void add(const PoolTally& from, PoolTotals& to) {
   add(from.queue_rejected, to.queue_rejected);
   to.truncated += from.truncated.get();
   to.blocked += from.blocked.get();
+  to.spilled += from.spilled.get();
+  to.unpaid += from.unpaid.get();
+  to.deadlines += from.deadlines.get();
   add(from.duration, to.duration);
   add(from.queue_wait, to.queue_wait);
 }
@@ -30,10 +33,19 @@ void add(const PoolTally& from, PoolTotals& to) {
 void fold(const ProxyBoard& board, Totals& totals) {
   const Shape& shape = board.shape();
   if (totals.pools.size() < shape.pools.size()) totals.pools.resize(shape.pools.size());
+  if (totals.listeners.size() < shape.listeners) totals.listeners.resize(shape.listeners);
+  for (std::uint32_t pool = 0; pool < shape.pools.size(); ++pool) totals.pools[pool].breaker_opened += board.pool(pool).breaker_opened.load();
   for (std::uint32_t thread = 0; thread < shape.threads; ++thread) {
     const ThreadTally& tally = board.thread(thread);
     add(tally.loop_turn, totals.loop_turn);
     totals.claims_after_close += tally.claims_after_close.get();
+    totals.access_lines += tally.access_lines.get();
+    totals.access_dropped += tally.access_dropped.get();
+    totals.accept_pauses += tally.accept_pauses.get();
+    for (std::uint32_t listener = 0; listener < shape.listeners; ++listener) {
+      add(board.listener(thread, listener).limited, totals.listeners[listener].limited);
+      totals.listeners[listener].slow += board.listener(thread, listener).slow.get();
+    }
     for (std::uint32_t pool = 0; pool < shape.pools.size(); ++pool) add(board.tally(thread, pool), totals.pools[pool]);
   }
 }

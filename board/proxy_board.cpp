@@ -15,13 +15,11 @@ constexpr std::uint64_t kMagic = 0x31'62'78'72'70'76'72'64ULL;  // "drvprxb1" in
 constexpr const char* kName = "drover proxy board";
 constexpr std::size_t kLine = 64;
 
-constexpr std::size_t round_up(std::size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
-
 }  // namespace
 
 ProxyBoard::Layout ProxyBoard::Layout::of(const Shape& shape) {
   static_assert(sizeof(ProxyRow) == kLine && sizeof(PoolCell) == kLine && sizeof(ThreadTally) % kLine == 0 && sizeof(PoolTally) % kLine == 0);
-  static_assert(sizeof(FlightTable) % kLine == 0 && sizeof(Sketch) % kLine == 0);
+  static_assert(sizeof(FlightTable) % kLine == 0 && sizeof(Sketch) % kLine == 0 && sizeof(ListenerTally) % kLine == 0);
   const std::size_t pool_count = shape.pools.size();
   const std::size_t thread_count = shape.threads;
   Layout out{};
@@ -31,9 +29,9 @@ ProxyBoard::Layout ProxyBoard::Layout::of(const Shape& shape) {
   out.tallies = out.threads + thread_count * sizeof(ThreadTally);
   out.flights = out.tallies + thread_count * pool_count * sizeof(PoolTally);
   out.sketches = out.flights + thread_count * sizeof(FlightTable);
-  out.clients = out.sketches + thread_count * sizeof(Sketch);
-  out.clients_per_thread = round_up(shape.listeners * sizeof(Count)) / sizeof(Count);
-  out.total = out.clients + thread_count * out.clients_per_thread * sizeof(Count);
+  out.listeners = out.sketches + thread_count * sizeof(Sketch);
+  out.latencies = out.listeners + thread_count * shape.listeners * sizeof(ListenerTally);
+  out.total = out.latencies + shape.rows * sizeof(LatencyCell);
   return out;
 }
 
@@ -96,9 +94,14 @@ Sketch& ProxyBoard::sketch(std::uint32_t thread) const {
   return at<Sketch>(layout_.sketches, thread);
 }
 
-Count& ProxyBoard::client_connections(std::uint32_t thread, std::uint32_t listener) const {
+LatencyCell& ProxyBoard::latency(std::uint32_t row) const {
+  assert(row < shape_.rows);
+  return at<LatencyCell>(layout_.latencies, row);
+}
+
+ListenerTally& ProxyBoard::listener(std::uint32_t thread, std::uint32_t listener) const {
   assert(thread < shape_.threads && listener < shape_.listeners);
-  return at<Count>(layout_.clients, thread * layout_.clients_per_thread + listener);
+  return at<ListenerTally>(layout_.listeners, std::size_t{thread} * shape_.listeners + listener);
 }
 
 }  // namespace drover::board

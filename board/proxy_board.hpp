@@ -34,10 +34,17 @@ struct alignas(64) ProxyRow {
 };
 static_assert(sizeof(ProxyRow) == 64);
 
+/// A row's latency as least-latency sees it; proxy threads; a page of them is only ever touched where a pool's strategy asks for it.
+struct alignas(64) LatencyCell {
+  std::atomic<std::uint64_t> figure{0};  ///< see balancer/latency.hpp; 0: unknown
+};
+
 /// Per pool, shared by the proxy's threads.
 struct alignas(64) PoolCell {
-  std::atomic<std::uint64_t> position{0};  ///< the strategy's: round-robin's last row key
-  std::atomic<std::uint32_t> queued{0};    ///< waiters now
+  std::atomic<std::uint64_t> position{0};        ///< the strategy's: round-robin's last row key
+  std::atomic<std::uint32_t> queued{0};          ///< waiters now
+  std::atomic<std::uint32_t> breaker{0};         ///< balancer::BreakerState
+  std::atomic<std::uint64_t> breaker_opened{0};  ///< times that it opened
 };
 
 class ProxyBoard {
@@ -57,13 +64,15 @@ class ProxyBoard {
   PoolTally& tally(std::uint32_t thread, std::uint32_t pool) const;
   FlightTable& flights(std::uint32_t thread) const;
   Sketch& sketch(std::uint32_t thread) const;
-  /// Gauge per thread and listener: open client connections.
-  Count& client_connections(std::uint32_t thread, std::uint32_t listener) const;
+  LatencyCell& latency(std::uint32_t row) const;
+  ListenerTally& listener(std::uint32_t thread, std::uint32_t listener) const;
+  /// Its gauge of open client connections.
+  Count& client_connections(std::uint32_t thread, std::uint32_t index) const { return listener(thread, index).clients; }
 
  private:
-  /// Where each part begins, in bytes. Rows come first; a thread's listeners share cache lines with no other thread's.
+  /// Where each part begins, in bytes. Rows come first.
   struct Layout {
-    std::size_t rows, pools, threads, tallies, flights, sketches, clients, clients_per_thread, total;
+    std::size_t rows, pools, threads, tallies, flights, sketches, listeners, latencies, total;
     static Layout of(const Shape& shape);
   };
   ProxyBoard(base::UniqueFd fd, Mapping mapping, const Shape& shape, const Layout& layout);
@@ -88,16 +97,28 @@ struct PoolTotals {
   std::array<std::uint64_t, kQueueReasonNames.size()> queue_rejected{};
   std::uint64_t truncated = 0;
   std::uint64_t blocked = 0;
+  std::uint64_t spilled = 0;
+  std::uint64_t unpaid = 0;
+  std::uint64_t deadlines = 0;
+  std::uint64_t breaker_opened = 0;
   HistogramTotals duration;
   HistogramTotals queue_wait;
 };
+struct ListenerTotals {
+  std::array<std::uint64_t, kLimitReasonNames.size()> limited{};
+  std::uint64_t slow = 0;
+};
 struct Totals {
   std::vector<PoolTotals> pools;
+  std::vector<ListenerTotals> listeners;
   HistogramTotals loop_turn;
   std::uint64_t claims_after_close = 0;
+  std::uint64_t access_lines = 0;
+  std::uint64_t access_dropped = 0;
+  std::uint64_t accept_pauses = 0;
 };
 
-/// Adds every counter of `board` (gauges are left out) to `totals`, which has one entry per pool.
+/// Adds every counter of `board` (gauges are left out) to `totals`, which has one entry per pool and one per listener.
 void fold(const ProxyBoard& board, Totals& totals);
 
 }  // namespace drover::board

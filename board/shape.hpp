@@ -10,7 +10,7 @@
 
 namespace drover::board {
 
-inline constexpr std::uint32_t kLayoutVersion = 2;
+inline constexpr std::uint32_t kLayoutVersion = 3;
 inline constexpr std::uint32_t kMaxRowsPerPool = 1024;
 inline constexpr std::uint32_t kDrainReserve = 4;
 /// The largest pool whose every slot has its row, one for its replacement, and the reserve.

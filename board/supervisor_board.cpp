@@ -59,6 +59,11 @@ struct alignas(64) SupervisorBoard::PoolCell {
   std::atomic<std::uint32_t> rows_used;
   std::atomic<std::uint32_t> asleep;
   std::atomic<std::uint32_t> waking;
+  std::atomic<std::uint64_t> hold_until_ns;
+  std::atomic<std::uint32_t> maintenance;
+  std::atomic<std::uint32_t> message_version;  ///< odd while the message is being rewritten
+  std::atomic<std::uint32_t> message_length;
+  std::array<std::atomic<std::uint64_t>, kMaxMessage / 8> message;
 };
 
 /// `version` is odd while `words` are being rewritten.
@@ -189,6 +194,40 @@ bool SupervisorBoard::asleep(std::uint32_t pool) const { return pool_cell(pool).
 void SupervisorBoard::write_waking(std::uint32_t pool, bool waking) { pool_cell(pool).waking.store(waking ? 1 : 0, std::memory_order_release); }
 
 bool SupervisorBoard::waking(std::uint32_t pool) const { return pool_cell(pool).waking.load(std::memory_order_acquire) != 0; }
+
+void SupervisorBoard::write_hold(std::uint32_t pool, std::uint64_t until_ns) {
+  pool_cell(pool).hold_until_ns.store(until_ns, std::memory_order_release);
+}
+
+std::uint64_t SupervisorBoard::hold_until(std::uint32_t pool) const { return pool_cell(pool).hold_until_ns.load(std::memory_order_acquire); }
+
+void SupervisorBoard::write_maintenance(std::uint32_t pool, bool on, std::string_view message) {
+  PoolCell& cell = pool_cell(pool);
+  message = message.substr(0, kMaxMessage);
+  std::array<std::uint64_t, kMaxMessage / 8> words{};
+  std::memcpy(words.data(), message.data(), message.size());
+  const std::uint32_t version = cell.message_version.load(std::memory_order_relaxed);
+  cell.message_version.store(version + 1, std::memory_order_relaxed);
+  for (std::size_t i = 0; i < words.size(); ++i) cell.message[i].store(words[i], std::memory_order_release);
+  cell.message_length.store(static_cast<std::uint32_t>(message.size()), std::memory_order_release);
+  cell.message_version.store(version + 2, std::memory_order_release);
+  cell.maintenance.store(on ? 1 : 0, std::memory_order_release);
+}
+
+bool SupervisorBoard::maintenance(std::uint32_t pool) const { return pool_cell(pool).maintenance.load(std::memory_order_acquire) != 0; }
+
+std::string SupervisorBoard::maintenance_message(std::uint32_t pool) const {
+  const PoolCell& cell = pool_cell(pool);
+  std::array<std::uint64_t, kMaxMessage / 8> words{};
+  for (int tries = 0; tries < kReadTries; ++tries) {
+    const std::uint32_t before = cell.message_version.load(std::memory_order_acquire);
+    if ((before & 1U) != 0) continue;
+    const std::size_t length = std::min<std::size_t>(cell.message_length.load(std::memory_order_acquire), kMaxMessage);
+    for (std::size_t i = 0; i < words.size(); ++i) words[i] = cell.message[i].load(std::memory_order_acquire);
+    if (cell.message_version.load(std::memory_order_relaxed) == before) return {reinterpret_cast<const char*>(words.data()), length};
+  }
+  return {};
+}
 
 void SupervisorBoard::write_share(std::uint32_t row, std::uint32_t percent) {
   row_cell(row).share.store(std::min(percent, kFullShare), std::memory_order_relaxed);

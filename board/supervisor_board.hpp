@@ -17,6 +17,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
 
 namespace drover::board {
 
@@ -94,6 +96,17 @@ class SupervisorBoard {
   bool any_blocked() const;  ///< one load
   /// false also when the list was being rewritten over and over (bounded tries).
   bool blocked(std::uint64_t fingerprint, std::uint64_t now_ns) const;
+
+  // What the operator asks of a pool's clients.
+  /// `drover hold`: until then (steady clock; 0: not held) whoever comes stands in line.
+  void write_hold(std::uint32_t pool, std::uint64_t until_ns);
+  std::uint64_t hold_until(std::uint32_t pool) const;
+  /// `drover maintenance`: whoever comes is answered 503 with this text; what is beyond kMaxMessage is cut off.
+  static constexpr std::size_t kMaxMessage = 240;
+  void write_maintenance(std::uint32_t pool, bool on, std::string_view message);
+  bool maintenance(std::uint32_t pool) const;  ///< one load
+  /// Empty also when it was being rewritten over and over (bounded tries).
+  std::string maintenance_message(std::uint32_t pool) const;
 
   /// Grows with each change that a waiting thread wants to know of.
   std::uint32_t epoch() const;

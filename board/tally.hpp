@@ -31,8 +31,12 @@ inline constexpr std::array<const char*, 4> kRetryReasonNames{"connect", "reset"
 enum class Stage : std::uint8_t { request_body, queue, waiting, response_body };
 inline constexpr std::array<const char*, 4> kStageNames{"request_body", "queue", "waiting", "response_body"};
 
-enum class QueueReason : std::uint8_t { full, expired, nobody };
-inline constexpr std::array<const char*, 3> kQueueReasonNames{"full", "expired", "nobody"};
+enum class QueueReason : std::uint8_t { full, expired, nobody, shed, breaker, maintenance };
+inline constexpr std::array<const char*, 6> kQueueReasonNames{"full", "expired", "nobody", "shed", "breaker", "maintenance"};
+
+/// Why a client was answered 429.
+enum class LimitReason : std::uint8_t { connections, requests };
+inline constexpr std::array<const char*, 2> kLimitReasonNames{"connections", "requests"};
 
 inline constexpr std::size_t kFirstCode = 100;
 inline constexpr std::size_t kCodes = 500;  ///< 100 … 599; what a worker sends beyond them is counted as 599
@@ -62,7 +66,10 @@ struct alignas(64) PoolTally {
   Count truncated;  ///< responses begun and then cut, so that the client sees it
   Histogram duration;
   Histogram queue_wait;
-  Count blocked;  ///< answered 503 because such requests have killed workers
+  Count blocked;    ///< answered 503 because such requests have killed workers
+  Count spilled;    ///< exchanges that another pool took (spill_to)
+  Count unpaid;     ///< retries not made for want of retry budget
+  Count deadlines;  ///< exchanges ended by their route's timeout or their own X-Request-Timeout
 
   void request(Method method, unsigned code) {
     const std::size_t i = code < kFirstCode || code >= kFirstCode + kCodes ? kCodes - 1 : code - kFirstCode;
@@ -70,11 +77,21 @@ struct alignas(64) PoolTally {
   }
 };
 
+/// Per thread and listener.
+struct alignas(64) ListenerTally {
+  Count clients;                                        ///< gauge: open client connections
+  std::array<Count, kLimitReasonNames.size()> limited;  ///< answered 429
+  Count slow;                                           ///< clients sent away for sending slower than `rates` allow
+};
+
 /// Per thread.
 struct alignas(64) ThreadTally {
   Count heartbeat_ns;        ///< steady clock, each 250 ms
   Count claims_after_close;  ///< must stay 0: an enter or transfer that succeeded on a gate seen closed before it
   Histogram loop_turn;       ///< time from one wait's return to the next wait
+  Count access_lines;        ///< of the access log, handed to its writer
+  Count access_dropped;      ///< and lost because the writer could not keep up
+  Count accept_pauses;       ///< times that accepting stopped for want of descriptors
 };
 
 }  // namespace drover::board

@@ -21,6 +21,8 @@ inline void put(std::string& field, const Value& v) { field = v.text; }
 inline void put(std::vector<std::string>& field, const Value& v) { field = v.list; }
 inline void put(std::vector<int>& field, const Value& v) { field = v.numbers; }
 inline void put(std::map<std::string, std::string>& field, const Value& v) { field = v.environment; }
+inline void put(std::map<int, std::string>& field, const Value& v) { field = v.pages; }
+inline void put(std::vector<Field>& field, const Value& v) { field = v.fields; }
 inline void put(PortRange& field, const Value& v) { field = v.ports; }
 inline void put(Bind& field, const Value& v) { field = v.bind; }
 template <Whole T>
@@ -47,6 +49,8 @@ inline void take(const std::string& field, Value& v) {
 inline void take(const std::vector<std::string>& field, Value& v) { v.list = field; }
 inline void take(const std::vector<int>& field, Value& v) { v.numbers = field; }
 inline void take(const std::map<std::string, std::string>& field, Value& v) { v.environment = field; }
+inline void take(const std::map<int, std::string>& field, Value& v) { v.pages = field; }
+inline void take(const std::vector<Field>& field, Value& v) { v.fields = field; }
 inline void take(const PortRange& field, Value& v) { v.ports = field; }
 inline void take(const Bind& field, Value& v) { v.bind = field; }
 template <Whole T>

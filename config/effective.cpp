@@ -69,6 +69,19 @@ std::string joined(const List& list, Text text) {
   return out;
 }
 
+template <class List, class Text>
+std::string table_text(const List& list, Text text) {
+  return list.empty() ? "{}" : "{ " + joined(list, text) + " }";
+}
+
+bool holds_any(std::string_view name, std::span<const std::string_view> words) {
+  std::string upper(name);
+  std::transform(upper.begin(), upper.end(), upper.begin(), [](unsigned char c) { return std::toupper(c); });
+  return std::any_of(words.begin(), words.end(), [&](std::string_view word) { return upper.find(word) != std::string::npos; });
+}
+constexpr std::array<std::string_view, 5> kSecretNames{"PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL"};
+constexpr std::array<std::string_view, 2> kSecretFields{"AUTH", "COOKIE"};
+
 std::string environment_text(const std::map<std::string, std::string>& all, Secrets secrets) {
   if (all.empty()) return "{}";
   return "{ " +
@@ -78,6 +91,14 @@ std::string environment_text(const std::map<std::string, std::string>& all, Secr
                   return key_text(each.first) + " = " + string_text(hide ? kHidden : std::string_view(each.second));
                 }) +
          " }";
+}
+
+/// What a route writes into a head may let somebody in.
+std::string fields_text(const std::vector<Field>& all, Secrets secrets) {
+  return table_text(all, [&](const Field& each) {
+    const bool hide = secrets == Secrets::hidden && (may_be_secret(each.name, each.value) || holds_any(each.name, kSecretFields));
+    return key_text(each.name) + " = " + string_text(hide ? kHidden : std::string_view(each.value));
+  });
 }
 
 std::string choice_text(const Key& key, const Value& value) {
@@ -111,6 +132,11 @@ std::string value_text(const Key& key, const Value& value, Secrets secrets) {
     case Type::command: return "[" + joined(value.list, string_text) + "]";
     case Type::environment: return environment_text(value.environment, secrets);
     case Type::statuses: return "[" + joined(value.numbers, [](int each) { return std::to_string(each); }) + "]";
+    case Type::methods:
+    case Type::names: return "[" + joined(value.list, string_text) + "]";
+    case Type::fields:
+    case Type::wanted: return fields_text(value.fields, secrets);
+    case Type::pages: return table_text(value.pages, [](const auto& each) { return std::to_string(each.first) + " = " + string_text(each.second); });
     case Type::ports: return '"' + std::to_string(value.ports.first) + "-" + std::to_string(value.ports.last) + '"';
     case Type::bind: return string_text(value.bind.text);
     case Type::signal: return signal_text(value.integer);
@@ -121,8 +147,13 @@ std::string value_text(const Key& key, const Value& value, Secrets secrets) {
     case Type::folder:
     case Type::url_path:
     case Type::host:
+    case Type::log_path:
+    case Type::body:
+    case Type::field_value:
+    case Type::token:
     case Type::header: return string_text(value.text);
-    case Type::table: break;  // has fields instead
+    case Type::split:
+    case Type::table: break;  // names pools; has fields instead
   }
   return {};
 }
@@ -143,7 +174,8 @@ class Writer {
  public:
   explicit Writer(Secrets secrets) : secrets_(secrets) {}
 
-  void section(const std::string& header, const Section& of, void* target, std::string_view pool = {}) {
+  /// `pools`: what names pools, by key: in the Config they are positions.
+  void section(const std::string& header, const Section& of, void* target, const std::map<std::string_view, std::string>& pools = {}) {
     if (!out_.empty()) out_ += '\n';
     out_ += header + "\n";
     for (const Key& key : of.keys()) {
@@ -151,8 +183,8 @@ class Writer {
       const std::string name(key.name);
       if (key.fields != nullptr) {
         fields(key, key.inner(target));
-      } else if (key.name == "pool" && !pool.empty()) {  // of a route or a listener: a position in the Config
-        out_ += "pool = " + string_text(pool) + "\n";
+      } else if (const auto found = pools.find(key.name); found != pools.end()) {
+        out_ += name + " = " + found->second + "\n";
       } else if (const auto text = value(key, target)) {
         out_ += name + " = " + *text + "\n";
       } else {
@@ -176,9 +208,10 @@ class Writer {
   void fields(const Key& table, const void* target) {
     std::string given;
     std::string missing;
+    const bool silent = std::ranges::any_of(table.fields->keys(), [&](const Key& key) { return key.needed && !value(key, target); });
     for (const Key& key : table.fields->keys()) {
       if (key.later) continue;
-      const auto text = value(key, target);
+      const auto text = silent ? std::nullopt : value(key, target);
       std::string& list = text ? given : missing;
       list += (list.empty() ? "" : ", ") + std::string(key.name) + (text ? " = " + *text : "");
     }
@@ -190,11 +223,14 @@ class Writer {
   std::string out_;
 };
 
-bool holds_word(std::string_view name) {
-  std::string upper(name);
-  std::transform(upper.begin(), upper.end(), upper.begin(), [](unsigned char c) { return std::toupper(c); });
-  constexpr std::array<std::string_view, 5> kWords{"PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL"};
-  return std::any_of(kWords.begin(), kWords.end(), [&](std::string_view word) { return upper.find(word) != std::string::npos; });
+using Pools = std::map<std::string_view, std::string>;
+
+/// Where a route's requests go.
+Pools targets(const Config& config, const Route& route) {
+  if (route.answered_here()) return {};
+  const auto part = [&](const Route::Part& each) { return key_text(config.pools[each.pool].name) + " = " + std::to_string(each.weight); };
+  if (!route.split.empty()) return {{"split", table_text(route.split, part)}};
+  return {{"pool", string_text(config.pools[route.pool].name)}};
 }
 
 /// "postgres://user:password@host/".
@@ -208,20 +244,23 @@ bool is_url_with_password(std::string_view value) {
 
 }  // namespace
 
-bool may_be_secret(std::string_view name, std::string_view value) { return holds_word(name) || is_url_with_password(value); }
+bool may_be_secret(std::string_view name, std::string_view value) { return holds_any(name, kSecretNames) || is_url_with_password(value); }
 
 std::string effective(const Config& config, Secrets secrets) {
   Config copy = config;
   Writer writer(secrets);
+  const auto named = [&copy](std::string_view key, std::optional<std::uint32_t> pool) {
+    return pool ? Pools{{key, string_text(copy.pools[*pool].name)}} : Pools{};
+  };
   writer.section("[cluster]", section("cluster"), &copy.cluster);
   writer.section("[admin]", section("admin"), &copy.admin);
   writer.section("[log]", section("log"), &copy.log);
   writer.section("[proxy]", section("proxy"), &copy.proxy);
   for (Listener& each : copy.listeners) {
-    writer.section("[listener." + each.name + "]", section("listener"), &each, each.pool ? copy.pools[*each.pool].name : "");
+    writer.section("[listener." + each.name + "]", section("listener"), &each, named("pool", each.pool));
   }
-  for (Pool& each : copy.pools) writer.section("[pool." + each.name + "]", section("pool"), &each);
-  for (Route& each : copy.routes) writer.section("[[route]]", section("route"), &each, copy.pools[each.pool].name);
+  for (Pool& each : copy.pools) writer.section("[pool." + each.name + "]", section("pool"), &each, named("spill_to", each.spill_to));
+  for (Route& each : copy.routes) writer.section("[[route]]", section("route"), &each, targets(copy, each));
   return writer.take();
 }
 

@@ -29,7 +29,15 @@ class Judge {
 
 /// Relations between the keys of one pool.
 void validate_pool(Judge& judge, const Pool& pool);
+/// The same for breaker, sticky, hash and what comes with them.
+void validate_resilience(Judge& judge, const Pool& pool);
 /// Who accepts each pool's clients; sets Listener::pool. `listener_pools`: the pool's name as written, by listener.
+/// Sets Pool::spill_to. `spills`: the other pool's name as written, by pool.
+void validate_spills(Judge& judge, const std::map<std::string, std::string>& spills);
+/// Relations between the keys of one route, its pools apart.
+void validate_route(Judge& judge, const RouteNote& note);
+/// Makes Config::routes of what was read.
+void validate_routes(Judge& judge, const std::vector<RouteNote>& notes);
 void validate_dispatch(Judge& judge, const std::map<std::string, std::string>& listener_pools);
 
 }  // namespace drover::config

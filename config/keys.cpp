@@ -1,31 +1,14 @@
 #include "config/keys.hpp"
 
 #include "base/text.hpp"
-#include "config/access.hpp"
+#include "config/key_tables.hpp"
 #include "config/values.hpp"
 
 #include <sys/signal.h>
 
-#include <array>
-#include <limits>
-
 namespace drover::config {
 
 namespace {
-
-constexpr std::int64_t kSecond = 1000;
-constexpr std::int64_t kDay = 24 * 3600 * kSecond;
-constexpr Range kMayBeZero{0, 30 * kDay};
-constexpr Range kPositive{1, 30 * kDay};
-constexpr Range kTick{10, 30 * kDay};   ///< what repeats: not faster than a loop can bear
-constexpr Range kLook{100, 30 * kDay};  ///< what is judged a few times a second
-constexpr Range kAWhile{kSecond, 30 * kDay};
-constexpr Range kWindow{100, kDay};  ///< what is remembered that long
-constexpr std::int64_t kKiB = 1024;
-constexpr std::int64_t kMiB = kKiB * 1024;
-constexpr Range kPieces{0, kMaxWorkers};
-constexpr Range kAnyBytes{0, std::numeric_limits<std::int64_t>::max()};
-constexpr std::int64_t kUnbounded = std::int64_t{1} << 50;  ///< an upper end beyond it is none
 
 std::string amount_text(Type type, std::int64_t amount) {
   switch (type) {
@@ -37,55 +20,10 @@ std::string amount_text(Type type, std::int64_t amount) {
   }
 }
 
-// Not yet: the name is reserved, so that a mistyped key can be told from one that comes later.
-constexpr Key later(std::string_view name, std::string_view help) { return {.name = name, .help = help, .later = true}; }
-constexpr Key table(std::string_view name, const Section& fields, void* (*target)(void*)) {
-  return {.name = name, .type = Type::table, .help = fields.help, .fields = &fields, .inner = target};
-}
-
-constexpr std::array kStrategies{std::string_view("round-robin"), std::string_view("least-connections"), std::string_view("least-memory"),
-                                 std::string_view("random-of-two")};
-constexpr std::array kStrategyChoices{Choice{kStrategies[0], false, "the next in turn"},
-                                      Choice{kStrategies[1], false, "fewest exchanges in flight now"},
-                                      Choice{kStrategies[2], false, "smallest memory, by its own report, else as sampled"},
-                                      Choice{kStrategies[3], false, "of two drawn by lot the one with fewer exchanges in flight"}};
 constexpr std::array kLevels{Choice{"debug"}, Choice{"info"}, Choice{"warn"}, Choice{"error"}};
 constexpr std::array kFormats{Choice{"text"}, Choice{"json"}};
-constexpr std::array kModes{Choice{"http"}, Choice{"tcp", true}};
-constexpr std::array kOrders{Choice{"slot", false, "by number"}, Choice{"oldest", false, "longest-lived first"},
-                             Choice{"largest", false, "most memory first"}};
-constexpr std::array kEndpoints{Choice{"tcp"}, Choice{"unix"}};
-constexpr std::array kDispatches{
-    Choice{"proxy", false, "the proxy: HTTP, with all that it offers"},
-    Choice{"handoff", false, "drover, which passes each connection to a worker that `strategy` chooses; Node's cluster module"},
-    Choice{"shared", false, "the workers, on one listening socket: the kernel chooses; by Node's cluster module or LISTEN_FDS"}};
-constexpr std::array kNodes{Choice{"auto", false, "cluster if the command's program is node, else off"},
-                            Choice{"cluster", false, "as a worker of Node's cluster module, whose primary drover is"},
-                            Choice{"fork", false, "as a child of child_process.fork"}, Choice{"off", false, "no Node program"}};
-
-template <const auto& Keys>
-std::span<const Key> as_span() {
-  return Keys;
-}
-
-/// One number, or the two ends of a range.
-constexpr Access kWorkersAccess{[](void* target, const Value& v) {
-                                  Pool& pool = *static_cast<Pool*>(target);
-                                  pool.workers = static_cast<std::uint32_t>(v.integer);
-                                  pool.workers_max = v.most > v.integer ? std::optional(static_cast<std::uint32_t>(v.most)) : std::nullopt;
-                                },
-                                [](const void* target, Value& v) {
-                                  const Pool& pool = *static_cast<const Pool*>(target);
-                                  v.integer = pool.workers;
-                                  v.most = pool.workers_max.value_or(0);
-                                }};
-
-/// What is left when nothing else was chosen: remembered by the others' absence.
-constexpr Access kReadyByTcp{nullptr, [](const void* target, Value& v) {
-                               const Pool::Ready& ready = *static_cast<const Pool::Ready*>(target);
-                               v.flag = true;
-                               v.word = ready.notify || !ready.http.empty();
-                             }};
+constexpr std::array kAccessFormats{Choice{"json", false, "one object a line"}, Choice{"common", false, "the Common Log Format"},
+                                    Choice{"combined", false, "with referrer and user agent"}};
 
 // clang-format off
 constexpr std::array kCluster{
@@ -102,10 +40,16 @@ constexpr std::array kAdmin{
   Key{"token_file", Type::path, "", "a file with the token that lets the TCP side change things; without one it only reads", at<&Admin::token_file>},
 };
 
+constexpr std::array kAccess{
+  needed({"path", Type::log_path, "", "a file that is appended to, \"-\": standard output; opened anew on USR1", at<&Log::Access::path>}),
+  Key{"format", Type::choice, R"("json")", "how a line looks", at<&Log::Access::format>, {}, {}, kAccessFormats},
+};
+constexpr Section kAccessSection{"", "a line for each exchange; none if not given", as_span<kAccess>};
+
 constexpr std::array kLog{
   Key{"level", Type::choice, R"("info")", "least important line that is written", at<&Log::level>, {}, {}, kLevels},
   Key{"format", Type::choice, R"("text")", "for people or for programs", at<&Log::format>, {}, {}, kFormats},
-  later("access", "access log"),
+  table("access", kAccessSection, inner<&Log::access>),
 };
 
 constexpr std::array kProxy{
@@ -113,220 +57,14 @@ constexpr std::array kProxy{
   Key{"user", Type::text, "", "the proxy's user when started as root; default: drover if it exists, else nobody", at<&Proxy::user>},
 };
 
-constexpr std::array kListenerTimeouts{
-  Key{"head", Type::duration, R"("10s")", "whole request head", at<&Listener::Timeouts::head>, kPositive},
-  Key{"body", Type::duration, R"("30s")", "silence between two reads of a request body", at<&Listener::Timeouts::body>, kPositive},
-  Key{"idle", Type::duration, R"("60s")", "between two requests", at<&Listener::Timeouts::idle>, kPositive},
-  Key{"send", Type::duration, R"("30s")", "silence between two writes to a client", at<&Listener::Timeouts::send>, kPositive},
-};
-constexpr Section kListenerTimeoutsSection{"", "how long a client may take", as_span<kListenerTimeouts>};
-
-constexpr std::array kListenerLimits{
-  Key{"target", Type::bytes, R"("8KiB")", "request target; more is 414", at<&Listener::Limits::target>, {64, kMiB}},
-  Key{"head", Type::bytes, R"("32KiB")", "whole request head; more is 431", at<&Listener::Limits::head>, {256, kMiB}},
-  Key{"body", Type::bytes, R"("unlimited")", "request body; more is 413", at<&Listener::Limits::body>, kAnyBytes, "unlimited"},
-  Key{"connections", Type::integer, "10_000", "clients at once; further ones wait in the kernel's queue", at<&Listener::Limits::connections>, {1, 1'000'000}},
-};
-constexpr Section kListenerLimitsSection{"", "how much a client may send", as_span<kListenerLimits>};
-
-constexpr std::array kListener{
-  Key{"bind", Type::bind, R"("127.0.0.1:3000")", "\"host:port\", \":port\" (all addresses), \"[::1]:port\", \"unix:/path\"", at<&Listener::bind>},
-  Key{"mode", Type::choice, R"("http")", "what clients speak", {}, {}, {}, kModes},
-  Key{"pool", Type::text, "", "the pool that all its connections are for; required for, and only with, one whose `dispatch` is not proxy, but for a file with one pool and one listener"},
-  table("timeouts", kListenerTimeoutsSection, inner<&Listener::timeouts>),
-  table("limits", kListenerLimitsSection, inner<&Listener::limits>),
-  later("tls", "certificates"),
-  later("redirect_https", "send clients to https"),
-  later("trusted_proxies", "networks whose X-Forwarded-* is believed"),
-  later("proxy_protocol", "PROXY header before each connection"),
-  later("backlog", "connections the kernel keeps waiting"),
-};
-
-constexpr std::array kReady{
-  Key{"tcp", Type::flag, "", "ready when it accepts a connection; the same as neither `http` nor `notify`", kReadyByTcp},
-  Key{"http", Type::url_path, "", "ready when a GET of this path answers with one of `status`; a JSON answer with \"ready\": false is not", at<&Pool::Ready::http>},
-  Key{"host", Type::header, "", "Host header of that GET; the endpoint if not given", at<&Pool::Ready::host>},
-  Key{"notify", Type::flag, "false", "ready when it says READY=1 over NOTIFY_SOCKET, and not before; in the place of `http`", at<&Pool::Ready::notify>},
-  Key{"status", Type::statuses, "[200]", "statuses that count as ready", at<&Pool::Ready::status>},
-  Key{"timeout", Type::duration, R"("30s")", "from start to ready; later is a death before ready", at<&Pool::Ready::timeout>, kPositive},
-};
-constexpr Section kReadySection{"", "when a worker may get work", as_span<kReady>};
-
-constexpr std::array kHealth{
-  Key{"http", Type::url_path, "", "probe by a GET of this path, else by a connection; a JSON answer may report memory (bytes), cpu (percent of one core), ready, status, share (percent)", at<&Pool::Health::http>},
-  Key{"host", Type::header, "", "Host header of that GET; the endpoint if not given", at<&Pool::Health::host>},
-  Key{"status", Type::statuses, "[200]", "statuses that count as passed", at<&Pool::Health::status>},
-  Key{"interval", Type::duration, R"("30s")", "between two probes", at<&Pool::Health::interval>, kTick},
-  Key{"timeout", Type::duration, R"("2s")", "of one probe", at<&Pool::Health::timeout>, kPositive},
-  Key{"rise", Type::integer, "2", "passed probes until a failing worker gets work again", at<&Pool::Health::rise>, {1, 1000}},
-  Key{"fall", Type::integer, "3", "failed probes until a worker gets no new work", at<&Pool::Health::fall>, {1, 1000}},
-  Key{"restart_after", Type::duration, R"("60s")",
-      "failing that long: replaced, one worker of a pool at a time; \"off\": never", at<&Pool::Health::restart_after>, kPositive, "off"},
-};
-constexpr Section kHealthSection{"", "probes of running workers", as_span<kHealth>};
-
-constexpr std::array kRestart{
-  Key{"delay", Type::duration, R"("1s")",
-      "before a dead worker is started again; doubles (jitter 10%) with each death before ready or by its own fault; a life beyond `young` starts it anew", at<&Pool::Restart::delay>, kTick},
-  Key{"max_delay", Type::duration, R"("30s")", "what the delay grows to", at<&Pool::Restart::max_delay>, kTick},
-  Key{"max", Type::integer, "10",
-      "with more deaths than this `within`, before ready or young, the slot is failed and retried each `max_delay`; 0: no limit", at<&Pool::Restart::max>, {0, 1'000'000}},
-  Key{"within", Type::duration, R"("10m")", "window of `max`", at<&Pool::Restart::within>, kPositive},
-  Key{"young", Type::duration, R"("10s")", "a death that soon after ready counts", at<&Pool::Restart::young>, kMayBeZero},
-  Key{"give_up", Type::flag, "false", "a failed slot is not retried; drover exits 1 when all pools have failed", at<&Pool::Restart::give_up>},
-};
-constexpr Section kRestartSection{"", "what happens after a death", as_span<kRestart>};
-
-constexpr std::array kStop{
-  Key{"signal", Type::signal, R"("TERM")", "sent after the drain", at<&Pool::Stop::signal>},
-  Key{"grace", Type::duration, R"("10s")", "from the signal to KILL", at<&Pool::Stop::grace>, kMayBeZero},
-};
-constexpr Section kStopSection{"", "how a worker is ended", as_span<kStop>};
-
-constexpr std::array kDrain{
-  Key{"http", Type::duration, R"("10s")", "exchanges may end within, when their worker is replaced", at<&Pool::Drain::http>, kMayBeZero},
-  Key{"tunnel", Type::duration, R"("10s")", "the same for tunnels (websocket), when all is stopped: then the longest `http` or `tunnel` of all pools holds for every client", at<&Pool::Drain::tunnel>, kMayBeZero},
-};
-constexpr Section kDrainSection{"", "how long old work may last", as_span<kDrain>};
-
-constexpr std::array kAlert{
-  Key{"memory", Type::bytes, R"("500MiB")", "a log line when a worker rises above it", at<&Pool::Alert::memory>, {1, kAnyBytes.most}},
-  Key{"cpu", Type::percent, R"("80%")", "of one core over the last second; a log line when a worker rises above it", at<&Pool::Alert::cpu>, {0, 100'000}},
-};
-constexpr Section kAlertSection{"", "when to speak up", as_span<kAlert>};
-
-constexpr std::array kPoolTimeouts{
-  Key{"connect", Type::duration, R"("2s")", "connection to a worker", at<&Pool::Timeouts::connect>, kPositive},
-  Key{"response", Type::duration, R"("60s")", "to the first byte of its response", at<&Pool::Timeouts::response>, kPositive},
-  Key{"stall", Type::duration, R"("60s")", "silence within its response", at<&Pool::Timeouts::stall>, kPositive},
-  Key{"idle", Type::duration, R"("4s")", "reuse of a connection to a worker", at<&Pool::Timeouts::idle>, kMayBeZero},
-};
-constexpr Section kPoolTimeoutsSection{"", "how long a worker may take", as_span<kPoolTimeouts>};
-
-constexpr std::array kRetry{
-  Key{"attempts", Type::integer, "3", "tries in all, the first included", at<&Pool::Retry::attempts>, {1, 100}},
-  Key{"budget", Type::percent, R"("20%")", "retries, of requests", at<&Pool::Retry::budget>, {0, 100}},
-};
-constexpr Section kRetrySection{"", "a request's further tries", as_span<kRetry>};
-
-constexpr std::array kQueue{
-  Key{"max", Type::integer, "256", "waiting requests; 0: none waits", at<&Pool::Queue::max>, {0, 100'000}},
-  Key{"wait", Type::duration, R"("5s")", "longest wait", at<&Pool::Queue::wait>, kMayBeZero},
-};
-constexpr Section kQueueSection{"", "requests that wait for a worker", as_span<kQueue>};
-
-constexpr std::array kRecycle{
-  Key{"memory", Type::bytes, R"("off")", "a larger worker, or one that will be before a successor could be ready, is replaced: successor first, then drained", at<&Pool::Recycle::memory>, {1, kAnyBytes.most}, "off"},
-  Key{"hard_memory", Type::bytes, R"("off")", "a larger worker gets no new work at once and is replaced in its place", at<&Pool::Recycle::hard_memory>, {1, kAnyBytes.most}, "off"},
-  Key{"requests", Type::integer, R"("off")", "replaced after that many requests", at<&Pool::Recycle::requests>, {1, 1'000'000'000'000}, "off"},
-  Key{"age", Type::duration, R"("off")", "replaced after that long", at<&Pool::Recycle::age>, kAWhile, "off"},
-  Key{"jitter", Type::fraction, "0.1", "part of a limit by which each worker's own is lower, at most, so that not all reach it at once; `hard_memory` has none", at<&Pool::Recycle::jitter>, {0, 500}},
-};
-constexpr Section kRecycleSection{"", "when a worker has grown, served or lived enough; one of a pool at a time, and not while requests wait (but `hard_memory`)", as_span<kRecycle>};
-
-constexpr std::array kRolling{
-  Key{"max_surge", Type::integer, "1", "more workers than wanted, at most: successors that get ready beside the old", at<&Pool::Rolling::max_surge>, kPieces},
-  Key{"max_unavailable", Type::integer, "0", "fewer workers in service than wanted, at most; not both 0", at<&Pool::Rolling::max_unavailable>, kPieces},
-  Key{"soak", Type::duration, R"("0s")", "a successor must stay ready that long before the old one leaves", at<&Pool::Rolling::soak>, kMayBeZero},
-  Key{"order", Type::choice, R"("slot")", "whose turn it is", at<&Pool::Rolling::order>, {}, {}, kOrders},
-};
-constexpr Section kRollingSection{"", "pace of a rolling restart", as_span<kRolling>};
-
-constexpr std::array kHang{
-  Key{"after", Type::duration, R"("off")", "none of its exchanges moved for that long and it computes nothing: `signal`, then replaced", at<&Pool::Hang::after>, kLook, "off"},
-  Key{"signal", Type::signal, R"("QUIT")", "sent first; many runtimes then print their stacks", at<&Pool::Hang::signal>},
-};
-constexpr Section kHangSection{"", "what a worker that hangs gets", as_span<kHang>};
-
-constexpr std::array kOutlier{
-  Key{"errors", Type::integer, "5", "broken exchanges and answers 502, 503, 504 in a row; 0: they don't count", at<&Pool::Outlier::errors>, {0, 1'000'000}},
-  Key{"ratio", Type::percent, R"("50%")", "of the exchanges of `window`; 0%: doesn't count", at<&Pool::Outlier::ratio>, {0, 100}},
-  Key{"window", Type::duration, R"("10s")", "what `ratio` looks at", at<&Pool::Outlier::window>, kWindow},
-  Key{"eject_max", Type::percent, R"("50%")", "of the pool's workers, rounded down; would more have to leave, all are used", at<&Pool::Outlier::eject_max>, {0, 100}},
-  Key{"base", Type::duration, R"("5s")", "away for that long; twice as long each further time, up to 5 minutes", at<&Pool::Outlier::base>, kLook},
-};
-constexpr Section kOutlierSection{"", "no new work for a while for a worker whose answers fail", as_span<kOutlier>};
-
-constexpr std::array kKiller{
-  Key{"deaths", Type::integer, "3", "a kind of request that was inside at that many workers' deaths by their own fault is answered 503; 0: off", at<&Pool::Killer::deaths>, {0, 256}},
-  Key{"within", Type::duration, R"("5m")", "window of `deaths`, and for how long it is answered so", at<&Pool::Killer::within>, kWindow},
-};
-constexpr Section kKillerSection{"", "requests that kill workers", as_span<kKiller>};
-
-constexpr std::array kLimits{
-  Key{"memory", Type::bytes, "", "memory of the worker and its children where cgroup v2 is writable, else its address space", at<&Pool::Limits::memory>, {kMiB, kAnyBytes.most}},
-  Key{"files", Type::integer, "", "open files", at<&Pool::Limits::files>, {16, 1'000'000'000}},
-  Key{"nice", Type::integer, "", "niceness; below drover's own needs a right", at<&Pool::Limits::nice>, {-20, 19}},
-  Key{"core", Type::bytes, "", "size of a core dump; \"0\": none", at<&Pool::Limits::core>, kAnyBytes},
-};
-constexpr Section kLimitsSection{"", "what a worker may use; not given: as drover itself", as_span<kLimits>};
-
-constexpr std::array kState{
-  Key{"keys", Type::integer, "10_000", "keys at once", at<&Pool::State::keys>, {0, 10'000'000}},
-  Key{"value", Type::bytes, R"("64KiB")", "one value, as JSON", at<&Pool::State::value>, {1, kMiB}},
-  Key{"bytes", Type::bytes, R"("16MiB")", "all keys and values", at<&Pool::State::bytes>, {1, kAnyBytes.most}},
-};
-constexpr Section kStateSection{"", "what the pool's workers may keep in their shared state", as_span<kState>};
-
-constexpr std::array kPool{
-  Key{"command", Type::command, "",
-      "required: program and arguments; ${PORT}, ${HOST}, ${SOCKET}, ${WORKER}, ${ENV_NAME}; \"$$\" is a dollar; \"drover\" as program is this very executable",
-      at<&Pool::command>},
-  Key{"dir", Type::folder, "", "folder to start in; drover's own if not given", at<&Pool::dir>},
-  Key{"user", Type::text, "", "user to run as; needs root; drover's own if not given", at<&Pool::user>},
-  Key{"env", Type::environment, "", "environment variables; ${…} as in command", at<&Pool::env>},
-  Key{"env_file", Type::file, "", "file of NAME=value lines, read again at each start of a worker; `env` goes before it; a relative path is taken from where drover starts", at<&Pool::env_file>},
-  Key{"umask", Type::umask, "", "like \"022\"; drover's own if not given", at<&Pool::umask>},
-  Key{"workers", Type::workers, R"("auto")", "copies of the command; auto: number of CPUs; { min = 2, max = 8 }: as many as the load asks for", kWorkersAccess, {1, kMaxWorkers}, "auto"},
-  Key{"strategy", Type::choice, R"("round-robin")", "orders workers for each request", at<&Pool::strategy>, {}, {}, kStrategyChoices},
-  Key{"concurrency", Type::integer, "0", "open connections per worker, busy or idle; 0: no limit", at<&Pool::concurrency>, {0, 1'000'000}},
-  Key{"keepalive", Type::flag, "true", "reuse connections to workers", at<&Pool::keepalive>},
-  Key{"endpoint", Type::choice, R"("tcp")", "where workers listen; unix: command must use ${SOCKET}", at<&Pool::endpoint>, {}, {}, kEndpoints},
-  Key{"dispatch", Type::choice, R"("proxy")", "who accepts clients; with the other two drover sees no request, and a listener has to be the pool's own", at<&Pool::dispatch>, {}, {}, kDispatches},
-  Key{"node", Type::choice, R"("auto")", "how to talk to a Node program", at<&Pool::node>, {}, {}, kNodes},
-  Key{"node_port", Type::integer, "", "of a Node program that listens on several ports: the one that clients are given; its first if not given", at<&Pool::node_port>, {1, 65535}},
-  table("ready", kReadySection, inner<&Pool::ready>),
-  table("health", kHealthSection, inner<&Pool::health>),
-  table("restart", kRestartSection, inner<&Pool::restart>),
-  table("stop", kStopSection, inner<&Pool::stop>),
-  table("drain", kDrainSection, inner<&Pool::drain>),
-  table("alert", kAlertSection, inner<&Pool::alert>),
-  table("timeouts", kPoolTimeoutsSection, inner<&Pool::timeouts>),
-  table("retry", kRetrySection, inner<&Pool::retry>),
-  table("queue", kQueueSection, inner<&Pool::queue>),
-  table("recycle", kRecycleSection, inner<&Pool::recycle>),
-  table("rolling", kRollingSection, inner<&Pool::rolling>),
-  table("hang", kHangSection, inner<&Pool::hang>),
-  table("outlier", kOutlierSection, inner<&Pool::outlier>),
-  table("killer", kKillerSection, inner<&Pool::killer>),
-  table("limits", kLimitsSection, inner<&Pool::limits>),
-  table("state", kStateSection, inner<&Pool::state>),
-  Key{"idle_stop", Type::duration, R"("off")", "without a request for that long no worker runs, until the next request, which waits in the queue", at<&Pool::idle_stop>, kAWhile, "off"},
-  later("slow_start", "less work for a fresh worker"),
-  later("spill_to", "pool that takes what this one can't"),
-  later("protocol", "what workers speak"),
-};
-
-/// A route's target is the name as written until pools are known.
-constexpr std::array kRoute{
-  Key{"host", Type::host, R"("*")", "\"*\", \"*.example.org\" or a name, without a port; a name goes before \"*.…\", that before \"*\"", at<&Route::host>},
-  Key{"path", Type::url_path, R"("/")", "prefix, on segment boundaries; of one host's routes the longest path wins", at<&Route::path>},
-  Key{"pool", Type::text, "", "where its requests go; required with more than one pool"},
-  later("methods", "only these"),
-  later("headers", "only with these"),
-  later("strip", "prefix to take off"),
-  later("timeout", "of the whole exchange"),
-  later("priority", "before longer paths"),
-};
-
 constexpr std::array kSections{
   Section{"cluster", "what holds for everything", as_span<kCluster>},
   Section{"admin", "where drover is observed", as_span<kAdmin>},
   Section{"log", "drover's log, on standard error", as_span<kLog>},
   Section{"proxy", "the process that forwards", as_span<kProxy>},
-  Section{"listener", "where clients connect", as_span<kListener>},
-  Section{"pool", "a group of identical workers", as_span<kPool>},
-  Section{"route", "host + path to pool", as_span<kRoute>},
+  Section{"listener", "where clients connect", listener_keys},
+  Section{"pool", "a group of identical workers", pool_keys},
+  Section{"route", "host + path to pool", route_keys},
 };
 
 constexpr std::array kSignals{
@@ -353,7 +91,6 @@ std::string range_text(const Key& key) {
   return "from " + amount_text(key.type, least) + " to " + amount_text(key.type, most);
 }
 
-std::span<const std::string_view> strategy_names() { return kStrategies; }
 std::span<const SignalName> signal_names() { return kSignals; }
 
 }  // namespace drover::config

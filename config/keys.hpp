@@ -33,6 +33,16 @@ enum class Type : std::uint8_t {
   command,      ///< list of strings, not empty
   environment,  ///< table of strings
   statuses,     ///< list of HTTP status codes
+  log_path,     ///< absolute path of a file, or "-" for standard output
+  body,         ///< any text of at most 64 KiB, may be empty
+  field_value,  ///< a header field's value
+  token,        ///< RFC 9110 token: a cookie's or a header field's name
+  methods,      ///< list of request methods
+  names,        ///< list of header fields' names
+  fields,       ///< table: header field's name → value
+  wanted,       ///< the same as a condition: "*" is any value
+  pages,        ///< table: status → path of a file
+  split,        ///< table: pool's name → weight
   ports,        ///< "20000-29999"
   bind,         ///< "host:port", ":port", "[::1]:port", "unix:/path"
   signal,       ///< "TERM"
@@ -53,6 +63,8 @@ struct Value {
   std::vector<std::string> list{};
   std::vector<int> numbers{};
   std::map<std::string, std::string> environment{};
+  std::vector<Field> fields{};
+  std::map<int, std::string> pages{};
   PortRange ports{};
   Bind bind{};
 };
@@ -96,6 +108,7 @@ struct Key {
   const Section* fields = nullptr;         ///< of a table
   void* (*inner)(void* target) = nullptr;  ///< a table's own struct
   bool later = false;                      ///< known, refused as "not yet"
+  bool needed = false;                     ///< of a table's field: a table that says anything must say this
 };
 
 /// Sections that may stand at the top of the file, in the order of the documentation. `listener` and `pool` hold one table
@@ -105,9 +118,6 @@ const Section& section(std::string_view name);
 
 /// "from 1 to 500", "at least 1B"; "" where the key has no range worth telling.
 std::string range_text(const Key& key);
-
-/// Names a strategy may have; a test holds them against the balancer's table.
-std::span<const std::string_view> strategy_names();
 
 /// Signals by name without "SIG", as `stop.signal` takes them.
 struct SignalName {
@@ -121,5 +131,13 @@ inline constexpr std::size_t kMaxPools = 256;
 inline constexpr std::size_t kMaxListeners = 64;
 inline constexpr std::size_t kMaxRoutes = 4096;
 inline constexpr std::size_t kMaxArguments = 1024;
+inline constexpr std::size_t kMaxMethods = 32;                       ///< of one route
+inline constexpr std::size_t kMaxFields = 64;                        ///< in one table or list of header fields
+inline constexpr std::size_t kMaxPages = 64;                         ///< of one pool
+inline constexpr std::size_t kMaxParts = 16;                         ///< pools that one route is split over
+inline constexpr std::int64_t kMaxWeight = 1'000'000;                ///< of one of them
+inline constexpr std::size_t kMaxFieldValue = 4096;                  ///< bytes
+inline constexpr std::size_t kMaxResponse = std::size_t{64} * 1024;  ///< bytes of a page or of a fixed answer
+inline constexpr std::size_t kMaxSpills = 4;                         ///< pools one after the other, each of which spills to the next
 
 }  // namespace drover::config

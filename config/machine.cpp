@@ -3,6 +3,7 @@
 #include "config/env_file.hpp"
 #include "config/expand.hpp"
 #include "config/parse.hpp"
+#include "config/served_files.hpp"
 #include "config/validate.hpp"
 #include "config/values.hpp"
 
@@ -88,6 +89,7 @@ class MachineCheck {
   void limits(const Pool& pool, const std::string& path);
   void user(const std::string& key, const std::string& name, bool needed);
   bool folder(const Pool& pool, const std::string& path);
+  void served_files(const Pool& pool, const std::string& path);
   void variables(const Pool& pool, const std::string& path);
   /// The pool's own value of a variable, as its workers will have it.
   std::optional<std::string> own_value(const Pool& pool, std::string_view name) const;
@@ -157,10 +159,22 @@ void MachineCheck::pool(const Pool& pool) {
   const std::string path = "pool." + pool.name;
   env_file(pool, path);
   limits(pool, path);
+  served_files(pool, path);
   if (!pool.user.empty()) user(path + ".user", pool.user, true);
   const bool dir_good = pool.dir.empty() || folder(pool, path + ".dir");
   variables(pool, path);
   if (dir_good && !pool.command.empty()) program(pool, path + ".command");
+}
+
+void MachineCheck::served_files(const Pool& pool, const std::string& path) {
+  for (const auto& [status, file] : pool.errors) {
+    const auto page = read_page(file);
+    if (!page)
+      mistake(path + ".errors." + std::to_string(status), "errors: " + page.error().message, "it is read when drover starts, by drover's user");
+  }
+  if (pool.sticky.key_file.empty()) return;
+  const auto key = read_key(pool.sticky.key_file);
+  if (!key) mistake(path + ".sticky.key_file", "key_file: " + key.error().message, "a secret, like that of: openssl rand -hex 32");
 }
 
 void MachineCheck::user(const std::string& key, const std::string& name, bool needed) {
@@ -281,8 +295,28 @@ Machine this_machine() {
   if (file >> first >> last && first <= last && last <= 65535) {
     machine.ephemeral = {static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(last)};
   }
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max != RLIM_INFINITY) machine.files = files.rlim_max;
   return machine;
 }
+
+namespace {
+
+constexpr std::uint64_t kProxysOwnFiles = 15;  ///< pipes, boards, wake-ups …
+constexpr std::uint64_t kFilesPerThread = 8;
+
+/// Clients that its listeners take, and connections to workers as far as `concurrency` bounds them: at least that much.
+std::uint64_t files_of_proxy(const Config& config) {
+  std::uint64_t files = kProxysOwnFiles + config.proxy.threads * (kFilesPerThread + config.listeners.size());
+  for (const Listener& listener : config.listeners) files += proxied(listener) ? listener.limits.connections : 0;
+  for (const Pool& pool : config.pools) {
+    const std::uint64_t workers = std::max(pool.workers, pool.workers_max.value_or(0));
+    files += pool.dispatch == Dispatch::proxy ? workers * pool.concurrency : 0;
+  }
+  return files;
+}
+
+}  // namespace
 
 std::vector<std::string> warnings_for_machine(const Config& config, const Machine& machine) {
   std::vector<std::string> warnings;
@@ -297,9 +331,23 @@ std::vector<std::string> warnings_for_machine(const Config& config, const Machin
                                         "stranger; choose a range outside"));
   }
   for (const Pool& pool : config.pools) {
+    if (const std::string& file = pool.sticky.key_file; !file.empty() && open_to_others(file)) {
+      warnings.push_back(
+          warning_text(config, place_of(config, "pool." + pool.name + ".sticky.key_file"),
+                       "key_file: " + quoted(file) + " may be opened by others than its owner, who could then choose their worker; chmod 600"));
+    }
     if (!machine.root || !pool.user.empty()) continue;
     warnings.push_back(warning_text(config, place_of(config, "pool." + pool.name),
                                     "[pool." + pool.name + "] has no user: its workers run as root; add user = \"…\""));
+  }
+  if (const std::uint64_t files = files_of_proxy(config); files > machine.files) {
+    warnings.push_back(
+        warning_text(config, Place{},
+                     "the proxy may need " + std::to_string(files) +
+                         " open files (limits.connections of the listeners and concurrency of the "
+                         "pools) and can have " +
+                         std::to_string(machine.files) +
+                         ": raise the limit (ulimit -Hn, systemd: LimitNOFILE=), or lower limits.connections; when none is left, new clients wait"));
   }
   return warnings;
 }

@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace drover::config {
@@ -56,9 +57,17 @@ struct Admin {
 enum class LogLevel : std::uint8_t { debug, info, warn, error };
 enum class LogFormat : std::uint8_t { text, json };
 
+enum class AccessFormat : std::uint8_t { json, common, combined };
+
 struct Log {
+  struct Access {
+    std::string path;  ///< "" = no access log; "-" = standard output
+    AccessFormat format = AccessFormat::json;
+    bool operator==(const Access&) const = default;
+  };
   LogLevel level = LogLevel::info;
   LogFormat format = LogFormat::text;
+  Access access;
   bool operator==(const Log&) const = default;
 };
 
@@ -83,10 +92,27 @@ struct Listener {
     std::uint32_t connections = 10'000;
     bool operator==(const Limits&) const = default;
   };
+  /// The slowest that a client may send, averaged over the time that drover has waited for it; looked at after `grace`. None: as slow as
+  /// `timeouts` let it.
+  struct Rates {
+    std::optional<Bytes> head;  ///< per second
+    std::optional<Bytes> body = Bytes{100};
+    Millis grace = 10s;
+    bool operator==(const Rates&) const = default;
+  };
+  /// Of one client address (an IPv6 one: its /64); 0: no limit. More is answered 429.
+  struct PerClient {
+    std::uint32_t connections = 0;  ///< open at once
+    double requests = 0;            ///< per second, in the long run
+    std::uint32_t burst = 0;        ///< requests at once; 0: those of one second, one at least
+    bool operator==(const PerClient&) const = default;
+  };
   std::string name;
   Bind bind;
   Timeouts timeouts;
   Limits limits;
+  Rates rates;
+  PerClient per_client;
   std::optional<std::uint32_t>
       pool;  ///< position in Config::pools: all its connections are that pool's (dispatch handoff or shared); none: the proxy's
   bool operator==(const Listener&) const = default;
@@ -157,6 +183,7 @@ struct Pool {
     Millis response = 60s;  ///< to its first byte
     Millis stall = 60s;     ///< silence within it
     Millis idle = 4s;       ///< reuse of worker connections
+    Millis floor = 100ms;   ///< the shortest whole exchange that a client's X-Request-Timeout can ask for
     bool operator==(const Timeouts&) const = default;
   };
   struct Retry {
@@ -164,10 +191,39 @@ struct Pool {
     double budget = 20;  ///< percent of requests
     bool operator==(const Retry&) const = default;
   };
+  enum class QueueOrder : std::uint8_t {
+    oldest,  ///< first come, first served
+    newest   ///< the last to come first: under overload some are served in time, instead of all too late
+  };
   struct Queue {
     std::uint32_t max = 256;
     Millis wait = 5s;
+    QueueOrder order = QueueOrder::oldest;
     bool operator==(const Queue&) const = default;
+  };
+  /// The pool as a whole is let alone for a while when too many of its exchanges fail.
+  struct Breaker {
+    double errors = 0;            ///< percent of the exchanges of `window`; 0: off
+    std::uint32_t requests = 20;  ///< fewer exchanges in `window` prove nothing
+    Millis window = 10s;
+    Millis open = 5s;  ///< answered 503 for that long; then one exchange is let through, whose end decides
+    bool operator==(const Breaker&) const = default;
+  };
+  /// A client comes back to its worker.
+  struct Sticky {
+    std::string cookie;    ///< its name; "" = off
+    std::string key_file;  ///< path of the secret that signs it; "" = one made at each start of drover
+    Millis age{0};         ///< Max-Age; 0: as long as the browser runs
+    bool secure = false;   ///< only over https
+    bool operator==(const Sticky&) const = default;
+  };
+  /// What consistent-hash goes by.
+  enum class HashBy : std::uint8_t { address, path, header, cookie };
+  struct Hash {
+    HashBy by = HashBy::address;
+    std::string name;     ///< of the header or the cookie
+    double bound = 1.25;  ///< no worker gets more than this many times the mean of the exchanges in flight
+    bool operator==(const Hash&) const = default;
   };
   struct Recycle {
     std::optional<Bytes> memory;       ///< replace first, then drain
@@ -250,16 +306,67 @@ struct Pool {
   Limits limits;
   State state;                      ///< shared state of its workers
   std::optional<Millis> idle_stop;  ///< without a request for that long: no worker until the next one; none: off
+  Millis slow_start{0};             ///< a fresh worker's share grows to its whole over that time; 0: at once
+  Breaker breaker;
+  Sticky sticky;
+  Hash hash;
+  std::optional<std::uint32_t> spill_to;  ///< position in Config::pools: takes what this pool can't (full, nobody there, broken)
+  std::map<int, std::string> errors;      ///< by status: path of the page that drover sends with an answer of its own
   bool operator==(const Pool&) const = default;
 };
 
 /// auto is cluster if the command's program is node or nodejs (in whatever folder), else off.
 NodeMode node_mode(const Pool& pool);
 
+struct Field {
+  std::string name;
+  std::string value;
+  bool operator==(const Field&) const = default;
+};
+
+/// Changes to a head, in this order: remove, set (in the place of all of that name), add.
+struct HeaderEdits {
+  std::vector<std::string> remove;
+  std::vector<Field> set;
+  std::vector<Field> add;
+  bool operator==(const HeaderEdits&) const = default;
+};
+
 struct Route {
+  /// A part of the route's requests.
+  struct Part {
+    std::uint32_t pool = 0;  ///< position in Config::pools
+    std::uint32_t weight = 1;
+    bool operator==(const Part&) const = default;
+  };
+  struct Redirect {
+    std::string to;    ///< "" = none; "${host}", "${path}", "${query}" ("?" and what follows, or nothing) are filled in
+    int status = 302;  ///< 301, 302, 303, 307 or 308
+    bool operator==(const Redirect&) const = default;
+  };
+  struct Respond {
+    int status = 0;  ///< 0: none
+    std::string body;
+    std::string type = "text/plain; charset=utf-8";
+    bool operator==(const Respond&) const = default;
+  };
   std::string host = "*";
   std::string path = "/";
-  std::uint32_t pool = 0;  ///< position in Config::pools
+  bool exact = false;                  ///< `path` is the whole path, not a prefix
+  std::vector<std::string> methods{};  ///< only these; empty: any
+  std::vector<Field> headers{};        ///< only with all of these; value "*": any
+  std::uint32_t pool = 0;              ///< position in Config::pools; of no meaning with split, redirect or respond
+  std::vector<Part> split{};           ///< in the place of `pool`: each gets its weight's part of the requests
+  std::string strip{};                 ///< prefix that is taken off the path
+  std::string prefix{};                ///< put before the path (after strip)
+  HeaderEdits request{};
+  HeaderEdits response{};
+  Redirect redirect{};
+  Respond respond{};
+  std::optional<Millis> timeout{};  ///< of the whole exchange, to the last byte of the response
+  int priority = 0;                 ///< when a line is full, the lowest goes first
+
+  bool answered_here() const { return !redirect.to.empty() || respond.status != 0; }
   bool operator==(const Route&) const = default;
 };
 

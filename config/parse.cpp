@@ -19,6 +19,13 @@ bool is_name(std::string_view name) {
   return !name.empty() && name.size() <= 63 && name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-") == std::string_view::npos;
 }
 
+/// A pool's name, until all pools are known.
+void note(const Entry& of, std::string_view key, std::map<std::string, std::string>& into) {
+  for (const Entry& each : of.value.entries) {
+    if (each.name == key && !each.value.text.empty()) into[of.name] = each.value.text;
+  }
+}
+
 /// Puts the sections of a tree together into a Config.
 class Assembly {
  public:
@@ -36,14 +43,12 @@ class Assembly {
   void routes(const Entry& entry);
   void one_route(const Node& node, std::size_t position);
   void check_ready(const Node& pool);
-  void note_pool(const Entry& listener);
   void* target_of(std::string_view name);
 
   Config& config_;
   std::vector<Mistake>& mistakes_;
   Reader reader_;
-  std::vector<RouteNote> notes_;
-  std::map<std::string, std::string> listener_pools_;  ///< as written, by listener
+  Written written_;
 };
 
 void* Assembly::target_of(std::string_view name) {
@@ -63,7 +68,7 @@ void Assembly::run(const Node& root) {
     if (target != nullptr && !given) reader_.read(Node{}, each, target, "", "");
   }
   for (const Entry& entry : root.entries) top(entry);
-  validate(config_, notes_, listener_pools_, mistakes_);
+  validate(config_, written_, mistakes_);
 }
 
 void Assembly::top(const Entry& entry) {
@@ -125,15 +130,9 @@ void Assembly::named(const Entry& entry, std::vector<Item>& items) {
     item.name = each.name;
     reader_.read(each.value, keys, &item, path, "[" + entry.name + "." + name + "]");
     if (entry.name == "pool") check_ready(each.value);
-    if (entry.name == "listener") note_pool(each);
+    if (entry.name == "pool") note(each, "spill_to", written_.spills);
+    if (entry.name == "listener") note(each, "pool", written_.listener_pools);
     items.push_back(std::move(item));
-  }
-}
-
-/// A name until all pools are known.
-void Assembly::note_pool(const Entry& listener) {
-  for (const Entry& each : listener.value.entries) {
-    if (each.name == "pool" && !each.value.text.empty()) listener_pools_[listener.name] = each.value.text;
   }
 }
 
@@ -182,10 +181,12 @@ void Assembly::one_route(const Node& node, std::size_t position) {
   reader_.read(node, section("route"), &note.route, note.name, "[[route]]");
   for (const Entry& each : node.entries) {
     if (each.name == "pool") note.pool = each.value.text;
+    if (each.name != "split") continue;
+    for (const Entry& part : each.value.entries) note.split.emplace_back(part.name, static_cast<std::uint32_t>(part.value.integer));
   }
   note.misread = std::any_of(mistakes_.begin() + static_cast<std::ptrdiff_t>(before), mistakes_.end(),
                              [](const Mistake& each) { return !each.what.starts_with("unknown key"); });
-  notes_.push_back(std::move(note));
+  written_.routes.push_back(std::move(note));
 }
 
 /// CPUs that this process may run on (sched_getaffinity(2)).

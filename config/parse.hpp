@@ -41,6 +41,7 @@ std::vector<Mistake> check_machine(const Config& config);
 struct Machine {
   PortRange ephemeral{32768, 60999};  ///< ports that the kernel hands out by itself
   bool root = false;
+  std::uint64_t files = UINT64_MAX;  ///< that a process of drover may open: the hard limit
 };
 Machine this_machine();
 /// Not fatal, asked by `check` and `run` together with check_machine: same form as Config::warnings.

@@ -96,7 +96,14 @@ void Reader::read_entry(const Entry& entry, const Section& section, void* target
   if (entry.value.kind != Node::Kind::table) {
     return wrong_kind(*key, entry.value, "a table", "like " + entry.name + " = { " + example_of(*key->fields) + " }");
   }
-  read(entry.value, *key->fields, key->inner(target), full, "'" + entry.name + "' of " + shown);
+  const std::string inside = "'" + entry.name + "' of " + shown;
+  read(entry.value, *key->fields, key->inner(target), full, inside);
+  for (const Key& field : key->fields->keys()) {
+    const bool given = std::ranges::any_of(entry.value.entries, [&](const Entry& each) { return each.name == field.name; });
+    if (field.needed && !given && !entry.value.entries.empty()) {
+      mistake(entry.value.place, inside + " has no " + std::string(field.name), "add it, or take the whole table out");
+    }
+  }
 }
 
 void Reader::unknown(const Entry& entry, const Section& section, const std::string& shown) {
@@ -128,6 +135,12 @@ std::optional<Value> Reader::value_of(const Key& key, const Node& node, const st
     case Type::command: return command_value(key, node, path);
     case Type::environment: return environment_value(key, node, path);
     case Type::statuses: return statuses_value(key, node);
+    case Type::methods:
+    case Type::names: return tokens_value(key, node, path);
+    case Type::fields:
+    case Type::wanted: return fields_value(key, node, path);
+    case Type::pages: return pages_value(key, node, path);
+    case Type::split: return split_value(key, node, path);
     case Type::choice: return choice_value(key, node);
     case Type::flag:
       if (node.kind == Node::Kind::flag) return Value{.flag = node.flag};

@@ -39,6 +39,11 @@ class Reader {
   std::optional<Value> command_value(const Key& key, const Node& node, const std::string& path);
   std::optional<Value> environment_value(const Key& key, const Node& node, const std::string& path);
   std::optional<Value> statuses_value(const Key& key, const Node& node);
+  std::optional<Value> tokens_value(const Key& key, const Node& node, const std::string& path);
+  std::optional<Value> fields_value(const Key& key, const Node& node, const std::string& path);
+  std::optional<Value> pages_value(const Key& key, const Node& node, const std::string& path);
+  std::optional<Value> split_value(const Key& key, const Node& node, const std::string& path);
+  bool is_table(const Key& key, const Node& node, std::size_t most);
   bool in_range(const Key& key, const Node& node, double amount);
   bool has_nul(const Key& key, const Node& node);
   void complain(const Key& key, const Node& node, const std::string& what, std::string hint);

@@ -79,6 +79,31 @@ std::optional<Value> Reader::text_value(const Key& key, const Node& node) {
     case Type::url_path: good = take(read_url_path(node.text), value.text); break;
     case Type::host: good = take(read_host(node.text), value.text); break;
     case Type::header: good = take(read_host_header(node.text), value.text); break;
+    case Type::token:
+      if (!is_token(node.text)) {
+        complain(key, node, quoted(node.text) + " can't be a name here", "letters, digits and !#$%&'*+-.^_`|~");
+        good = false;
+      }
+      break;
+    case Type::field_value:
+      good = take(read_field_value(node.text), value.text);
+      if (good && node.text.empty()) {
+        complain(key, node, "is empty", "take the line out for the default");
+        good = false;
+      }
+      break;
+    case Type::body:
+      if (node.text.size() > kMaxResponse) {
+        complain(key, node, "has more than 64 KiB", "let a worker serve it");
+        good = false;
+      }
+      break;
+    case Type::log_path:
+      if (node.text != "-" && !node.text.starts_with('/')) {
+        complain(key, node, quoted(node.text) + " is not an absolute path", "a path that begins with '/', or \"-\" for standard output");
+        good = false;
+      }
+      break;
     case Type::path:
       if (!node.text.starts_with('/')) {
         complain(key, node, quoted(node.text) + " is not an absolute path", "a path that begins with '/'");

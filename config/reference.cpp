@@ -115,6 +115,16 @@ std::string_view kind_of(Type type) {
     case Type::command: return "list of strings";
     case Type::environment: return "table of strings";
     case Type::statuses: return "list of status codes";
+    case Type::log_path: return "absolute path, or `\"-\"`";
+    case Type::body: return "string";
+    case Type::field_value: return "header field's value";
+    case Type::token: return "name";
+    case Type::methods: return "list of methods";
+    case Type::names: return "list of header fields";
+    case Type::fields: return "table of header fields";
+    case Type::wanted: return "table of header fields";
+    case Type::pages: return "table: status to absolute path";
+    case Type::split: return "table: pool to weight";
     case Type::ports: return "`\"first-last\"`";
     case Type::bind: return "address";
     case Type::signal: return "signal's name";

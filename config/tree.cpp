@@ -66,10 +66,10 @@ Node convert(const toml::node& from) {
 }
 
 /// Walks over the text before the parser does, to bound how deep its recursion can go: strings and comments are skipped,
-/// brackets and the dots of one key are counted.
+/// brackets and the dots of one key are counted. What is not ASCII stands in those only; elsewhere the parser's behaviour is undefined.
 class DepthScan {
  public:
-  explicit DepthScan(std::string_view text) : text_(text) {}
+  explicit DepthScan(std::string_view text) : text_(text), at_(text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0) {}
 
   std::optional<Mistake> run() {
     while (at_ < text_.size()) {
@@ -82,6 +82,7 @@ class DepthScan {
         skip_comment();
         continue;
       }
+      if (static_cast<unsigned char>(c) >= 0x80) return foreign();
       ++at_;
       count(c);
       if (dots_ >= kMaxDepth) return too_deep("a name of more than 32 parts");
@@ -134,8 +135,15 @@ class DepthScan {
 
   Mistake too_deep(const char* what) const { return {line_, 1, std::string(what), "cluster.toml needs no more than three levels"}; }
 
+  Mistake foreign() const {
+    const Place place = place_at(text_, at_);
+    return {place.line, place.column, "a character that is not ASCII stands outside of a string",
+            "text stands in plain double quotes, like \"web\"; names are made of A-Z a-z 0-9 _ -"};
+  }
+
+  static constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
   std::string_view text_;
-  std::size_t at_ = 0;
+  std::size_t at_;
   std::uint32_t line_ = 1;
   std::size_t open_ = 0;
   std::size_t dots_ = 0;

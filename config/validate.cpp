@@ -21,16 +21,11 @@ class Validator : private Judge {
 
   void pools();
   void listeners();
-  void routes(const std::vector<RouteNote>& notes);
 
  private:
   void pool(const Pool& pool);
   void ports();
   void addresses();
-  void unreached();
-  void route(const RouteNote& note);
-  void no_route();
-  std::string pool_names() const;
 };
 
 void Validator::pools() {
@@ -50,6 +45,7 @@ void Validator::pool(const Pool& pool) {
   }
   if (clean(path + ".command")) validate_variables(config, pool, mistakes);
   validate_pool(*this, pool);
+  validate_resilience(*this, pool);
 }
 
 /// Every worker on a tcp endpoint needs a port of its own, successors in a rolling restart too.
@@ -91,6 +87,9 @@ void Validator::listeners() {
   if (config.listeners.size() > kMaxListeners)
     mistake(place_of(config, "listener"), "more than 64 listeners", "run a second drover with a file of its own");
   for (const Listener& each : config.listeners) {
+    if (each.per_client.burst > 0 && each.per_client.requests == 0 && clean("listener." + each.name + ".per_client.requests")) {
+      warn("listener." + each.name + ".per_client.burst", "per_client.burst does nothing without requests");
+    }
     const std::string path = "listener." + each.name + ".limits.";
     if (!clean(path + "target") || !clean(path + "head") || each.limits.target <= each.limits.head) continue;
     mistake(either(path + "head", path + "target"),
@@ -126,80 +125,6 @@ void Validator::addresses() {
   if (config.admin.listen) claim("admin", "listen", *config.admin.listen);
   const Bind socket{.unix_path = true, .host = {}, .port = 0, .path = config.admin.socket, .text = config.admin.socket};
   if (!socket.path.empty()) claim("admin", "socket", socket);
-}
-
-std::string Validator::pool_names() const {
-  std::string all;
-  for (const Pool& pool : config.pools) all += (all.empty() ? "" : ", ") + pool.name;
-  return base::printable(all, 200);
-}
-
-void Validator::routes(const std::vector<RouteNote>& notes) {
-  if (notes.empty()) return no_route();
-  if (notes.size() > kMaxRoutes) mistake(place_of(config, notes[kMaxRoutes].name), "more than 4096 routes", "join routes that lead to one pool");
-  for (const RouteNote& note : notes) route(note);
-  std::map<std::pair<std::string, std::string>, Place> seen;
-  for (const RouteNote& note : notes) {
-    if (note.misread) continue;
-    const auto [first, fresh] = seen.try_emplace({note.route.host, note.route.path}, place_of(config, note.name));
-    if (fresh) continue;
-    mistake(
-        place_of(config, note.name),
-        "host " + quoted(note.route.host) + " path " + quoted(note.route.path) + " is already routed in line " + std::to_string(first->second.line),
-        "one route for each host and path");
-  }
-  unreached();
-}
-
-void Validator::unreached() {
-  std::set<std::uint32_t> reached;
-  for (const Route& each : config.routes) reached.insert(each.pool);
-  for (std::uint32_t i = 0; mistakes.empty() && i < config.pools.size(); ++i) {
-    if (reached.contains(i) || config.pools[i].dispatch != Dispatch::proxy) continue;
-    config.warnings.push_back(warning_text(config, place_of(config, "pool." + config.pools[i].name),
-                                           "no route leads to [pool." + config.pools[i].name + "]: its workers run and get no request"));
-  }
-}
-
-void Validator::route(const RouteNote& note) {
-  if (note.route.path.find('?') != std::string::npos) {
-    mistake(place_of(config, note.name + ".path"), "path: " + quoted(note.route.path) + " has a query",
-            "routes look at the path alone: end it before the '?'");
-  }
-  Route route = note.route;
-  if (note.pool.empty()) {
-    if (!given(note.name + ".pool") && config.pools.size() != 1)
-      mistake(place_of(config, note.name), "this route has no pool", "pool = one of: " + pool_names());
-  } else {
-    std::vector<std::string_view> names;
-    for (const Pool& pool : config.pools) names.push_back(pool.name);
-    const auto found = std::find(names.begin(), names.end(), note.pool);
-    if (found == names.end()) {
-      mistake(place_of(config, note.name + ".pool"), "there is no pool " + quoted(note.pool), names.empty() ? "" : suggest(note.pool, names));
-      return;
-    }
-    route.pool = static_cast<std::uint32_t>(found - names.begin());
-  }
-  const Pool* target = route.pool < config.pools.size() ? &config.pools[route.pool] : nullptr;
-  if (target != nullptr && target->dispatch != Dispatch::proxy && clean("pool." + target->name + ".dispatch")) {
-    return mistake(place_of(config, note.name + ".pool"), "no request of [pool." + target->name + "] passes the proxy: nothing can be routed to it",
-                   "take this [[route]] out: all that comes by its listener is the pool's, or write dispatch = \"proxy\"");
-  }
-  config.routes.push_back(std::move(route));
-}
-
-/// Only of pools that the proxy brings requests to.
-void Validator::no_route() {
-  std::vector<std::uint32_t> routed;
-  for (std::uint32_t i = 0; i < config.pools.size(); ++i) {
-    if (config.pools[i].dispatch == Dispatch::proxy) routed.push_back(i);
-  }
-  if (routed.size() == 1) {
-    config.routes.push_back(Route{.pool = routed[0]});
-  } else if (routed.size() > 1) {
-    mistake(place_of(config, "pool." + config.pools[routed[1]].name), "more than one pool, and no [[route]] says which gets what",
-            "add [[route]] with path = \"/\" and pool = " + quoted(config.pools[routed[0]].name) + ", and one for each further pool");
-  }
 }
 
 /// One text with ${…}: its syntax, and names that the endpoint leaves without a value.
@@ -269,14 +194,14 @@ void validate_variables(const Config& config, const Pool& pool, std::vector<Mist
   }
 }
 
-void validate(Config& config, const std::vector<RouteNote>& routes, const std::map<std::string, std::string>& listener_pools,
-              std::vector<Mistake>& mistakes) {
+void validate(Config& config, const Written& written, std::vector<Mistake>& mistakes) {
   Validator validator(config, mistakes);
   validator.pools();
   validator.listeners();
   Judge judge(config, mistakes);
-  validate_dispatch(judge, listener_pools);
-  validator.routes(routes);
+  validate_dispatch(judge, written.listener_pools);
+  validate_spills(judge, written.spills);
+  validate_routes(judge, written.routes);
 }
 
 }  // namespace drover::config

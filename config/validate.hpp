@@ -13,15 +13,22 @@ namespace drover::config {
 /// A route as read, before its pool is known.
 struct RouteNote {
   Route route;
-  std::string name;      ///< "route.0": its places stand under it
-  std::string pool;      ///< "" = not given
+  std::string name;  ///< "route.0": its places stand under it
+  std::string pool;  ///< "" = not given
+  std::vector<std::pair<std::string, std::uint32_t>> split;
   bool misread = false;  ///< has a mistake of its own: not compared with others, or one mistake would make two
 };
 
+/// What names pools, as written, until all pools are known.
+struct Written {
+  std::map<std::string, std::string> listener_pools;  ///< by listener
+  std::map<std::string, std::string> spills;          ///< `spill_to` by pool
+  std::vector<RouteNote> routes;
+};
+
 /// Completes `config` (routes, default listener, whose listener is whose) and adds mistakes and warnings. Relations that involve a key with a mistake
-/// of its own are not judged. `listener_pools`: the pool's name as written, by listener.
-void validate(Config& config, const std::vector<RouteNote>& routes, const std::map<std::string, std::string>& listener_pools,
-              std::vector<Mistake>& mistakes);
+/// of its own are not judged.
+void validate(Config& config, const Written& written, std::vector<Mistake>& mistakes);
 
 /// Mistakes of ${…} in a pool's command and environment that are knowable from the file alone.
 void validate_variables(const Config& config, const Pool& pool, std::vector<Mistake>& mistakes);

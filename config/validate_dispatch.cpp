@@ -200,6 +200,8 @@ void Doors::leads_somewhere(const Listener& listener) {
     usual.connections = listener.limits.connections;
     vain("timeouts", listener.timeouts != Listener::Timeouts{});
     vain("limits", listener.limits != usual);
+    vain("rates", listener.rates != Listener::Rates{});
+    vain("per_client", listener.per_client != Listener::PerClient{});
     return;
   }
   const auto by_proxy = [this](const Pool& each) { return each.dispatch == Dispatch::proxy || !clean(each); };

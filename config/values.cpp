@@ -203,6 +203,28 @@ Read<std::string> read_url_path(std::string_view text) {
   return taken(std::string(text));
 }
 
+bool is_token(std::string_view text) {
+  constexpr std::string_view kOthers = "!#$%&'*+-.^_`|~";
+  return !text.empty() && text.size() <= 256 && std::ranges::all_of(text, [&](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || kOthers.find(c) != std::string_view::npos;
+  });
+}
+
+Read<std::string> read_field_value(std::string_view text) {
+  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
+  if (text.empty()) return taken({});
+  if (text.size() > kMaxFieldValue) return Complaint{"a header field's value of more than 4096 bytes", "shorten it"};
+  if (blank(text.front()) || blank(text.back()))
+    return Complaint{quoted(text) + " begins or ends with a blank, which no receiver would see", "take it off"};
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte < 0x20 && c != '\t') || byte >= 0x7F) {
+      return Complaint{quoted(text) + " holds a character that a header field's value can't", "visible ASCII characters, and blanks between them"};
+    }
+  }
+  return taken(std::string(text));
+}
+
 Read<std::string> read_host_header(std::string_view text) {
   const char* hint = "a name, with or without a port, like \"shop.example.org\"";
   if (text.empty()) return Complaint{"is empty", "take the line out for the default"};

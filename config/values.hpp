@@ -38,6 +38,11 @@ Read<std::string> read_url_path(std::string_view text);
 /// A Host header's value.
 Read<std::string> read_host_header(std::string_view text);
 
+/// A header field's value: visible characters and blanks between them.
+Read<std::string> read_field_value(std::string_view text);
+/// RFC 9110 section 5.6.2.
+bool is_token(std::string_view text);
+
 /// "did you mean 'x'?", or "known: a, b, c" when nothing is near.
 std::string suggest(std::string_view given, std::span<const std::string_view> known);
 /// The shortest text that is read as the same number: "0.1", "80".

@@ -15,13 +15,14 @@
 namespace drover::ipc {
 
 enum class ControlType : std::uint32_t {
-  start = 1,  ///< down: a = threads, b = listeners, c = CPUs that "auto" stands for; descriptors: config memfd, supervisor board, proxy board,
-              ///< doorbell (an eventfd that any proxy thread writes when it needs a worker of a pool that is asleep), eventfd per thread,
-              ///< listener each
-  ready,      ///< up: every thread accepts
-  drain,      ///< down: a = milliseconds: stop accepting, close idle clients, finish the rest
-  drained,    ///< up: no client connection is left
-  cut,        ///< down: a = row, b = incarnation, c = Cut: close its worker connections now
+  start = 1,   ///< down: a = threads, b = listeners, c = CPUs that "auto" stands for; descriptors: config memfd, supervisor board, proxy board,
+               ///< doorbell (an eventfd that any proxy thread writes when it needs a worker of a pool that is asleep), eventfd per thread,
+               ///< listener each
+  ready,       ///< up: every thread accepts
+  drain,       ///< down: a = milliseconds: stop accepting, close idle clients, finish the rest
+  drained,     ///< up: no client connection is left
+  cut,         ///< down: a = row, b = incarnation, c = Cut: close its worker connections now
+  access_log,  ///< down, with an access log after start and after each USR1: one descriptor: from now on lines go there
 };
 
 /// What becomes of the exchanges of a worker whose connections are cut.

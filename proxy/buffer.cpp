@@ -84,6 +84,17 @@ void Buffer::reserve(std::size_t wanted) {
   begin_ = 0;
 }
 
+void Buffer::shrink() {
+  if (capacity_ <= kTiny || size() > kTiny / 2) return;
+  char* block = take_block(kTiny);
+  std::memcpy(block, data_ + begin_, size());
+  give_block(data_, capacity_);
+  data_ = block;
+  capacity_ = kTiny;
+  end_ -= begin_;
+  begin_ = 0;
+}
+
 void Buffer::append(std::string_view bytes) {
   if (bytes.empty()) return;  // there may be no block yet
   reserve(bytes.size());

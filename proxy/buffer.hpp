@@ -11,6 +11,7 @@ namespace drover::proxy {
 
 class Buffer {
  public:
+  static constexpr std::size_t kTiny = std::size_t{1} * 1024;     ///< the beginning of a head that does not come
   static constexpr std::size_t kSmall = std::size_t{16} * 1024;   ///< heads and small bodies
   static constexpr std::size_t kLarge = std::size_t{128} * 1024;  ///< while a large body flows
 
@@ -37,6 +38,8 @@ class Buffer {
     if (begin_ == end_) begin_ = end_ = 0;
   }
   void append(std::string_view bytes);
+  /// Before a wait for more: a few bytes move to a block of their own size, so that whoever drips them holds little (views break).
+  void shrink();
   void clear() { begin_ = end_ = 0; }
   /// Gives the block back.
   void free();

@@ -1,10 +1,13 @@
 #include "proxy/client_session.hpp"
 
+#include "proxy/access_sink.hpp"
 #include "proxy/exchange.hpp"
 #include "proxy/head_write.hpp"
 #include "proxy/proxy_thread.hpp"
 
 #include <sys/socket.h>
+
+#include <algorithm>
 
 namespace drover::proxy {
 
@@ -16,19 +19,18 @@ constexpr std::size_t kRequestsPerTurn = 16;  // pipelined ones, before others g
 
 }  // namespace
 
-void ClientSession::start(ProxyThread& thread, std::uint32_t listener, base::UniqueFd fd, std::string peer) {
-  auto* session = new ClientSession(thread, listener, std::move(fd), std::move(peer));
+void ClientSession::start(ProxyThread& thread, std::uint32_t listener, base::UniqueFd fd, Client client) {
+  auto* session = new ClientSession(thread, listener, std::move(fd), std::move(client));
   session->run();
 }
 
-ClientSession::ClientSession(ProxyThread& thread, std::uint32_t listener, base::UniqueFd fd, std::string peer)
+ClientSession::ClientSession(ProxyThread& thread, std::uint32_t listener, base::UniqueFd fd, Client client)
     : thread_(thread),
       listener_index_(listener),
       listener_(thread.config().listeners[listener]),
       stream_(thread.loop(), std::move(fd), true),
-      peer_(std::move(peer)) {
+      client_(std::move(client)) {
   stream_.watch().fiber = &fiber_;
-  thread_.loop().add(fiber_);
   thread_.session_started(*this);
 }
 
@@ -38,6 +40,7 @@ ClientSession::~ClientSession() {
     ::setsockopt(stream_.watch().fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
   }
   thread_.loop().remove(fiber_);
+  if (client_.open == ClientLimits::Open::counted) thread_.client_limits(listener_index_)->closed(client_.address);
   thread_.session_ended(*this);
 }
 
@@ -45,11 +48,16 @@ void ClientSession::nudge() { thread_.loop().wake(fiber_); }
 
 Detached ClientSession::run() {
   std::size_t served = 0;
-  for (;;) {
+  const bool too_many = client_.open == ClientLimits::Open::over;
+  if (too_many) co_await refuse(429, "too many connections from this address", false, 1);
+  while (!too_many) {
     const Wait got = co_await read_head();
     if (got == Wait::closed) break;
     const bool keep = co_await serve();
-    if (!keep) break;
+    if (!keep) {
+      lingering_close_ = lingering_close_ || !in_.empty();  // requests that it sent ahead would turn the close into a reset
+      break;
+    }
     if (++served % kRequestsPerTurn == 0 && !in_.empty()) co_await thread_.loop().yield(fiber_);
   }
   if (lingering_close_ && !reset_at_end_) co_await linger();
@@ -64,8 +72,26 @@ unsigned ClientSession::oversize() const {
   return 0;
 }
 
+unsigned ClientSession::seconds_over_rate() {
+  ClientLimits* limits = thread_.client_limits(listener_index_);
+  if (limits == nullptr) return 0;
+  const unsigned seconds = limits->request(client_.address, thread_.loop().now());
+  if (seconds > 0) thread_.listener_tally(listener_index_).limited[static_cast<std::size_t>(board::LimitReason::requests)].add();
+  return seconds;
+}
+
+void ClientSession::note_slow() { thread_.listener_tally(listener_index_).slow.add(); }
+
+/// Until when a head that has come so far may go on coming; max: as long as it takes.
+base::TimePoint ClientSession::head_due(base::TimePoint began) const {
+  const auto& rate = listener_.rates.head;
+  if (!rate || rate->value == 0) return base::TimePoint::max();
+  return began + std::max(listener_.rates.grace, base::Millis(static_cast<std::int64_t>(in_.size() * 1000 / rate->value)));
+}
+
 Task<ClientSession::Wait> ClientSession::read_head() {
   scan_.reset();
+  head_began_ = {};
   bool begun = false;
   Watch& watch = stream_.watch();
   fiber_.timed_out = false;
@@ -75,7 +101,7 @@ Task<ClientSession::Wait> ClientSession::read_head() {
     if (!in_.empty()) {
       if (!begun) {
         begun = true;
-        thread_.loop().set_deadline(fiber_, thread_.loop().now() + listener_.timeouts.head);
+        head_began_ = thread_.loop().now();
       }
       const HeadScan::State state = scan_.feed(in_.view());
       if (state == HeadScan::State::complete) co_return Wait::head;
@@ -92,15 +118,22 @@ Task<ClientSession::Wait> ClientSession::read_head() {
     }
     if (!watch.readable) {
       if (in_.empty()) in_.free();
+      if (begun) {
+        in_.shrink();
+        thread_.loop().set_deadline(fiber_, std::min(head_began_ + listener_.timeouts.head, head_due(head_began_)));
+      }
       thread_.loop().want(watch, kWantRead);
       co_await thread_.loop().wait(fiber_);
       watch.want = 0;
       if (std::exchange(fiber_.timed_out, false)) {
-        if (begun) co_await refuse(408, "the request head did not come in time", false);
+        const bool slow = begun && thread_.loop().now() < head_began_ + listener_.timeouts.head;
+        if (slow) note_slow();
+        if (begun) co_await refuse(408, slow ? "the request head comes too slowly" : "the request head did not come in time", false);
         co_return Wait::closed;
       }
       continue;
     }
+    if (in_.capacity() < Buffer::kSmall) in_.reserve(Buffer::kSmall - in_.size());
     if (in_.room() == 0) in_.reserve(Buffer::kSmall);
     const IoResult got = stream_.read(in_.tail(), in_.room());
     if (got.what == Io::eof || got.what == Io::failed) co_return Wait::closed;
@@ -115,10 +148,10 @@ Task<bool> ClientSession::serve() {
   MessageParser<true> parser(head);
   std::string_view reason = parser.parse_head(in_.view().substr(0, length));
   if (reason.empty() && head.target.size() > listener_.limits.target.value) co_return co_await refuse(414, "the request target is too long", false);
-  if (length > listener_.limits.head.value || reason == kTooManyFields) co_return co_await refuse(431, "the request head is too large", false);
+  if (length > listener_.limits.head.value) co_return co_await refuse(431, "the request head is too large", false);
   if (reason.empty() && head.method == http::verb::connect) co_return co_await refuse(501, "CONNECT is not served here", prefers_json(head));
   if (reason.empty()) reason = check_request(head);
-  if (!reason.empty()) co_return co_await refuse(400, reason, prefers_json(head));
+  if (!reason.empty()) co_return co_await refuse(refusal_status(reason), reason, prefers_json(head));
 
   Exchange exchange(*this, head, parser, length);
   const bool keep = co_await exchange.run();
@@ -126,7 +159,7 @@ Task<bool> ClientSession::serve() {
   co_return keep;
 }
 
-Task<bool> ClientSession::refuse(unsigned status, std::string_view reason, bool json) {
+Task<bool> ClientSession::refuse(unsigned status, std::string_view reason, bool json, unsigned retry_after_s) {
   std::array<char, 32> id{};
   thread_.make_request_id(id);
   ErrorReply reply;
@@ -134,12 +167,35 @@ Task<bool> ClientSession::refuse(unsigned status, std::string_view reason, bool 
   reply.reason = reason;
   reply.request_id = {id.data(), id.size()};
   reply.json = json;
+  reply.retry_after_s = retry_after_s;
   reply.date = thread_.date();
   out_.clear();
   write_error(out_, reply);
   lingering_close_ = co_await send_all(out_.view());
+  if (thread_.access() != nullptr) log_refusal(status, reply.request_id, lingering_close_);
   out_.free();
   co_return false;
+}
+
+/// No exchange has begun: all that is known is a line that may be anything.
+void ClientSession::log_refusal(unsigned status, std::string_view id, bool sent) {
+  AccessSink& sink = *thread_.access();
+  const auto now = thread_.loop().now();
+  const auto began = head_began_ == base::TimePoint{} ? now : head_began_;  // sent away before it said a word
+  const RequestLine line = split_request_line(in_.view());
+  AccessRecord record;
+  record.unix_us = sink.unix_us(began);
+  record.id = id;
+  record.client = peer();
+  record.listener = listener_.name;
+  record.method = line.method;
+  record.target = line.target;
+  record.protocol = line.protocol;
+  record.status = status;
+  record.end = sent ? AccessEnd::complete : AccessEnd::client_gone;
+  record.sent = out_.size() - std::min(out_.view().find("\r\n\r\n") + 4, out_.size());
+  record.total_us = static_cast<std::uint64_t>(std::max<std::int64_t>(AccessSink::us(now - began), 0));
+  sink.write(record);
 }
 
 Task<bool> ClientSession::send_all(std::string_view bytes) {

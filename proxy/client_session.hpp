@@ -5,6 +5,7 @@
 #include "base/unique_fd.hpp"
 #include "config/model.hpp"
 #include "proxy/buffer.hpp"
+#include "proxy/client_limits.hpp"
 #include "proxy/head_scan.hpp"
 #include "proxy/message.hpp"
 #include "proxy/stream.hpp"
@@ -20,8 +21,14 @@ class ProxyThread;
 
 class ClientSession {
  public:
+  /// Who has connected.
+  struct Client {
+    std::string text;  ///< address without port
+    ClientAddress address{};
+    ClientLimits::Open open = ClientLimits::Open::uncounted;
+  };
   /// Starts the session; it lives on its own.
-  static void start(ProxyThread& thread, std::uint32_t listener, base::UniqueFd fd, std::string peer);
+  static void start(ProxyThread& thread, std::uint32_t listener, base::UniqueFd fd, Client client);
 
   // For the exchange that runs on it.
   ProxyThread& thread() { return thread_; }
@@ -31,7 +38,11 @@ class ClientSession {
   Buffer& out() { return out_; }
   const config::Listener& listener() const { return listener_; }
   std::uint32_t listener_index() const { return listener_index_; }
-  std::string_view peer() const { return peer_; }
+  std::string_view peer() const { return client_.text; }
+  /// A request has come. 0: take it; else this address has had too many: seconds until the next one will be taken.
+  unsigned seconds_over_rate();
+  /// Counts a client that is sent away because it sends too slowly.
+  void note_slow();
   std::size_t index = 0;  ///< place in the thread's list
 
   /// Sends all of `bytes`, waiting as needed. False: the client is gone or takes nothing.
@@ -44,12 +55,14 @@ class ClientSession {
  private:
   enum class Wait : std::uint8_t { head, closed };
 
-  ClientSession(ProxyThread& thread, std::uint32_t listener, base::UniqueFd fd, std::string peer);
+  ClientSession(ProxyThread& thread, std::uint32_t listener, base::UniqueFd fd, Client client);
   ~ClientSession();
   Detached run();
   Task<Wait> read_head();
   Task<bool> serve();
-  Task<bool> refuse(unsigned status, std::string_view reason, bool json);
+  base::TimePoint head_due(base::TimePoint began) const;
+  Task<bool> refuse(unsigned status, std::string_view reason, bool json, unsigned retry_after_s = 0);
+  void log_refusal(unsigned status, std::string_view id, bool sent);
   /// Reads and drops what the client still sends, so that the reply is not lost in a reset (RFC 9112 section 9.6).
   Task<bool> linger();
   unsigned oversize() const;
@@ -61,8 +74,9 @@ class ClientSession {
   Fiber fiber_;
   Buffer in_;
   Buffer out_;
-  std::string peer_;
+  Client client_;
   HeadScan scan_;
+  base::TimePoint head_began_{};  ///< its first byte was there
   bool lingering_close_ = false;
   bool reset_at_end_ = false;
 };

@@ -1,10 +1,13 @@
 // What an exchange writes down: its flight, its worker's counts, the one record in the tallies, the line about a failure.
+#include "balancer/latency.hpp"
 #include "base/text.hpp"
 #include "proxy/client_session.hpp"
 #include "proxy/exchange.hpp"
 #include "proxy/proxy_thread.hpp"
 
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace drover::proxy {
 
@@ -57,6 +60,30 @@ void Exchange::end_flight() {
   }
 }
 
+/// How long the worker has had to answer. A streamed body's time is its client's.
+std::uint64_t Exchange::waited_us() const {
+  const auto since = body_plan_ == BodyPlan::streamed ? std::max(upload_moved_, try_began_) : try_began_;
+  return static_cast<std::uint64_t>(
+      std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::microseconds>(thread_.loop().now() - since).count()));
+}
+
+/// The head of the answer proper has come.
+void Exchange::note_answered() {
+  if (!thread_.claimer(pool_).strategy().wants_latency) return;
+  balancer::note_latency(thread_.board().latency(lease_.row), lease_.incarnation, waited_us(), thread_.now_ns());
+}
+
+/// This try is over.
+void Exchange::note_unanswered(const Outcome& outcome, bool failed) {
+  if (!thread_.claimer(pool_).strategy().wants_latency) return;
+  board::LatencyCell& cell = thread_.board().latency(lease_.row);
+  if (failed) {
+    balancer::note_failure(cell, lease_.incarnation, download_ ? 0 : waited_us(), thread_.now_ns());
+  } else if (outcome.kind == Outcome::Kind::client_gone && !response_) {
+    balancer::note_latency(cell, lease_.incarnation, waited_us(), thread_.now_ns());
+  }
+}
+
 /// How this try speaks for or against its worker.
 void Exchange::judge(const Outcome& outcome) {
   board::ProxyRow& row = thread_.board().row(lease_.row);
@@ -73,6 +100,7 @@ void Exchange::judge(const Outcome& outcome) {
   } else if (response_ && row.streak.load(std::memory_order_relaxed) != 0) {
     row.streak.store(0, std::memory_order_relaxed);
   }
+  note_unanswered(outcome, outcome.worker_fault || gateway);
   // An idle connection that was closed under a request may be the first news of a death, too.
   flight_broke_ = !refused && (outcome.worker_fault || outcome.kind == Outcome::Kind::unanswered);
 }
@@ -104,9 +132,13 @@ void Exchange::tick() {
   }
 }
 
-void Exchange::client_left(board::Stage stage) { thread_.tally(pool_).client_disconnects[static_cast<std::size_t>(stage)].add(); }
+void Exchange::client_left(board::Stage stage) {
+  seen_.end = AccessEnd::client_gone;
+  thread_.tally(pool_).client_disconnects[static_cast<std::size_t>(stage)].add();
+}
 
 void Exchange::record(unsigned status) {
+  seen_.status = status;
   if (answered_ || pool_config_ == nullptr) return;
   answered_ = true;
   board::PoolTally& tally = thread_.tally(pool_);

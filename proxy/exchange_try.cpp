@@ -46,16 +46,34 @@ Outcome not_connected(unsigned status, std::string_view reason, board::RetryReas
   return outcome;
 }
 
+/// Does it switch to nothing but what was offered (RFC 9110 section 7.8)?
+bool agrees(const ResponseHead& response, std::string_view offer) {
+  const Field* upgrade = response.find(http::field::upgrade);
+  if (upgrade == nullptr || upgrade->value.empty()) return false;
+  bool all = true;
+  for_each_token(upgrade->value, [&](std::string_view taken) {
+    bool offered = false;
+    for_each_token(offer, [&](std::string_view each) { offered = offered || equal_ignoring_case(each, taken); });
+    all = all && offered;
+  });
+  return all;
+}
+
 }  // namespace
 
 Task<Outcome> Exchange::try_worker() {
   written_ = any_response_byte_ = false;
+  try_began_ = thread_.loop().now();
+  if (late()) co_return deadline_over();
+  if (deadline_ != base::TimePoint::max()) put_request();  // it says how much of the time is left
   if (cut_ && must_leave(true)) co_return left_worker(true);
   if (!connection_ && !fresh_only_ && pool_config_->keepalive && !thread_.queue(pool_).bounded()) {
     connection_ = thread_.idle().take(lease_, thread_.loop().now(), !head_.idempotent());
   }
   if (!connection_) {
+    const auto since = thread_.loop().now();
     Outcome connected = co_await connect();
+    seen_.connect += thread_.loop().now() - since;
     if (connected.kind != Outcome::Kind::complete) co_return connected;
   }
   co_return co_await pump();
@@ -69,7 +87,7 @@ Task<Outcome> Exchange::connect() {
     if (read) thread_.thread_tally().claims_after_close.add();
     co_return not_connected(502, kGone, board::RetryReason::connect);
   }
-  const auto give_up = thread_.loop().now() + pool_config_->timeouts.connect;
+  const auto give_up = std::min(thread_.loop().now() + pool_config_->timeouts.connect, deadline_);
   int error = EAGAIN;
   while (error == EAGAIN) error = co_await dial(info, give_up);
   if (error == 0) co_return ended(Outcome::Kind::complete);
@@ -77,6 +95,7 @@ Task<Outcome> Exchange::connect() {
   if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
     co_return rejected(503, "the proxy has no descriptor left for a connection to a worker", false);
   }
+  if (error == ETIMEDOUT && late()) co_return deadline_over();
   if (error == ETIMEDOUT) co_return not_connected(504, "the worker did not accept the connection in time", board::RetryReason::timeout);
   thread_.pass_over(lease_);
   co_return not_connected(502, "the worker refused the connection", board::RetryReason::connect);
@@ -125,7 +144,8 @@ Task<Outcome> Exchange::pump() {
   upload_done_ = upload_failed_ = false;
   upload_at_ = Moved::busy;
   download_at_ = Moved::need_source;
-  upload_moved_ = worker_moved_ = thread_.loop().now();
+  upload_moved_ = worker_moved_ = seen_.asked = thread_.loop().now();
+  seen_.answered = {};
   connection_->idle_most = pool_config_->timeouts.idle;
 
   RelayPlan plan;
@@ -147,6 +167,10 @@ Task<Outcome> Exchange::pump() {
     if (!over && download_) over = step_download(moved);
     if (over) break;
     if (moved) {
+      if (late()) {
+        over = deadline_over();
+        break;
+      }
       if (upload_at_ == Moved::busy || download_at_ == Moved::busy) co_await thread_.loop().yield(fiber);
       continue;
     }
@@ -166,8 +190,10 @@ Task<Outcome> Exchange::pump() {
       break;
     }
     want_and_set_clock();
+    client_wait_began_ = thread_.loop().now();
     co_await thread_.loop().wait(fiber);
     client.want = worker.want = 0;
+    if (owes_body()) slow_ = slow_body(upload_arrived_);
     over = check_clocks();
     if (over) break;
   }
@@ -176,6 +202,8 @@ Task<Outcome> Exchange::pump() {
   fiber.timed_out = false;
   if (!over) co_return co_await tunnel();
   if (!upload_done_) unread_body_ = body_plan_ == BodyPlan::streamed;
+  seen_.received = up.payload();
+  if (download_) seen_.sent = download_->payload_sent();
   over->written = written_;
   if (download_ && download_->sent_any()) record(response_->status);
   download_.reset();
@@ -187,6 +215,7 @@ std::optional<Outcome> Exchange::step_upload(Relay<true>& up, bool& moved) {
   const bool was_full = upload_at_ == Moved::need_sink;
   upload_at_ = up.step();
   written_ = up.sent_any();
+  upload_arrived_ = up.payload();
   if (up.moved()) {
     moved = true;
     upload_moved_ = worker_moved_ = thread_.loop().now();
@@ -197,7 +226,10 @@ std::optional<Outcome> Exchange::step_upload(Relay<true>& up, bool& moved) {
     case Moved::busy:
     case Moved::need_source:
     case Moved::need_sink: return {};
-    case Moved::done: upload_done_ = true; return {};
+    case Moved::done:
+      upload_done_ = true;
+      if (!download_) seen_.asked = thread_.loop().now();
+      return {};
     case Moved::source_ended:
     case Moved::source_failed: client_left(board::Stage::request_body); return ended(Outcome::Kind::client_gone);
     case Moved::bad_body: return or_truncated(rejected(400, up.reason(), false));
@@ -262,8 +294,10 @@ std::optional<Outcome> Exchange::take_response_head(std::size_t length) {
   if (!reason.empty()) return response_broken("the worker's response head is malformed");
   response_scan_.reset();
   if (response_->status == kUpgraded) {
-    if (head_.upgrade.empty() || !response_->connection_upgrade) return response_broken("the worker changed the protocol unasked");
+    if (!response_->connection_upgrade || !agrees(*response_, head_.upgrade)) return response_broken("the worker changed the protocol unasked");
     tunnel_agreed_ = true;
+    seen_.answered = thread_.loop().now();
+    tell_breaker(balancer::Breaker::End::good);
   } else if (response_->status < 200) {
     if (++interim_count_ > kMaxInterim) return response_broken("the worker sent too many interim responses");
     if (head_.version >= 11) write_interim(response_text_, *response_);
@@ -272,7 +306,10 @@ std::optional<Outcome> Exchange::take_response_head(std::size_t length) {
     return {};
   }
   if (tunnel_agreed_) {
-    write_response(response_text_, *response_, {head_.version, true, false, true, thread_.date()});
+    note_answered();
+    ReplyFacts facts{head_.version, true, false, true, thread_.date(), &route_->response};
+    add_cookie(facts);
+    write_response(response_text_, *response_, facts);
     in.consume(length);
     return {};
   }
@@ -290,16 +327,23 @@ RelayPlan Exchange::response_plan() const {
 
 /// The head of the answer proper: what it means for both connections, and its text for the client.
 void Exchange::take_final_response() {
+  seen_.answered = thread_.loop().now();
   const RelayPlan plan = response_plan();
   const bool delimited = plan.in == Framing::none || plan.in == Framing::length || plan.out == OutFraming::chunked;
   // An answer that comes before the request's end: the rest of the body will not be read.
   keep_client_ = keep_client_ && delimited && upload_done_ && !thread_.draining();
   note_keep_alive_hint();
+  // Its head decides a trial: nobody shall wait for the end of a long download.
+  if (pass_ && pass_->trial) tell_breaker(ended(Outcome::Kind::complete));
   if (plan.in == Framing::chunked || plan.in == Framing::until_close) {
     const Field* type = response_->find(http::field::content_type);
     event_stream_ = type != nullptr && type->value.starts_with("text/event-stream");
   }
-  write_response(response_text_, *response_, {head_.version, keep_client_, plan.out == OutFraming::chunked, false, thread_.date()});
+  response_parser_->set_edits({&route_->response, HeadEdits::Side::client});
+  note_answered();
+  ReplyFacts facts{head_.version, keep_client_, plan.out == OutFraming::chunked, false, thread_.date(), &route_->response};
+  add_cookie(facts);
+  write_response(response_text_, *response_, facts);
 }
 
 /// The worker's own "Keep-Alive: timeout=N": closing half a second before it does.
@@ -378,6 +422,7 @@ void Exchange::want_and_set_clock() {
     const bool waits_for_client = upload_at_ == Moved::need_source;
     thread_.loop().want(waits_for_client ? client : worker, waits_for_client ? kWantRead : kWantWrite);
     until = upload_moved_ + (waits_for_client ? listener.body : pool.stall);
+    if (owes_body()) until = std::min(until, body_due(upload_arrived_));
   }
   if (!interim_unsent_.empty()) {
     thread_.loop().want(client, kWantWrite);
@@ -392,7 +437,7 @@ void Exchange::want_and_set_clock() {
     thread_.loop().want(worker, kWantRead);
     until = std::min(until, cut_ == ipc::Cut::gone ? last_bytes_until() : worker_moved_ + pool.stall);
   }
-  thread_.loop().set_deadline(session_.fiber(), until);
+  thread_.loop().set_deadline(session_.fiber(), std::min(until, deadline_));
   session_.fiber().timed_out = false;  // an older deadline may have passed while this fiber was moving bytes
 }
 
@@ -402,61 +447,20 @@ base::TimePoint Exchange::last_bytes_until() const { return std::max(cut_at_, wo
 
 std::optional<Outcome> Exchange::check_clocks() {
   if (!std::exchange(session_.fiber().timed_out, false)) return {};
+  if (late()) return deadline_over();
   const bool upload_waits = !upload_done_ && !upload_failed_;
   if (!interim_unsent_.empty() || (download_ && download_at_ == Moved::need_sink)) {
     client_left(download_ ? board::Stage::response_body : board::Stage::waiting);
     return ended(Outcome::Kind::client_gone);
   }
-  if (upload_waits && upload_at_ == Moved::need_source) return or_truncated(rejected(408, "the request body did not come in time", false));
+  if (upload_waits && upload_at_ == Moved::need_source) {
+    if (slow_) session_.note_slow();
+    return or_truncated(rejected(408, slow_ ? kSlowBody : "the request body did not come in time", false));
+  }
   if (download_ && cut_) return left_worker(false);
   if (download_) return response_broken("the worker fell silent inside its response");
   if (upload_waits) return rejected(504, "the worker stopped taking the request", true);
   return rejected(504, "the worker did not answer in time", true);
-}
-
-/// After 101: bytes both ways until both sides have ended, each end passed on (RFC 9110 section 7.8).
-Task<Outcome> Exchange::tunnel() {
-  Fiber& fiber = session_.fiber();
-  Watch& client = session_.stream().watch();
-  Watch& worker = connection_->stream.watch();
-  record(response_->status);
-  keep_client_ = false;
-  take_body_from_session();
-  body_plan_ = BodyPlan::streamed;
-  const RelayPlan plan{Framing::until_close, 0, OutFraming::raw, {}};
-  Relay<true> up(session_.stream(), upload_, nullptr, connection_->stream, plan);
-  Relay<false> down(connection_->stream, connection_->in, nullptr, session_.stream(), plan);
-  down.put_first(response_text_.view());
-  bool uploads = true;
-  for (;;) {
-    const bool down_was_done = down.done();
-    const Moved up_at = uploads ? up.step() : Moved::done;
-    const Moved down_at = down_was_done ? Moved::done : down.step();
-    if (down.moved()) worker_moved_ = thread_.loop().now();
-    if (uploads && up.done()) connection_->stream.end_sending();
-    if (!down_was_done && down.done()) session_.stream().end_sending();
-    const bool dead = cut_ && cut_ != ipc::Cut::stopped;
-    // Who takes no more may still have sent something, above all by dying.
-    uploads = uploads && !up.done() && up_at != Moved::sink_failed && !dead;
-    if (down.done() && !uploads) break;
-    if (up_at == Moved::source_failed || down_at > Moved::done || expired_ || cut_ == ipc::Cut::hung) break;
-    if (up_at == Moved::busy || down_at == Moved::busy) {
-      co_await thread_.loop().yield(fiber);
-      continue;
-    }
-    if (std::exchange(fiber.timed_out, false)) break;
-    if (dead) {
-      const auto until = down_at == Moved::need_sink ? worker_moved_ + session_.listener().timeouts.send : last_bytes_until();
-      thread_.loop().set_deadline(fiber, until);
-    }
-    thread_.loop().want(client, (uploads && up_at == Moved::need_source ? kWantRead : 0) | (down_at == Moved::need_sink ? kWantWrite : 0));
-    thread_.loop().want(worker, (down_at == Moved::need_source ? kWantRead : 0) | (uploads && up_at == Moved::need_sink ? kWantWrite : 0));
-    co_await thread_.loop().wait(fiber);
-    client.want = worker.want = 0;
-  }
-  fiber.deadline = base::TimePoint::max();
-  fiber.timed_out = false;
-  co_return ended(Outcome::Kind::tunnel_over);
 }
 
 }  // namespace drover::proxy

@@ -13,8 +13,6 @@ namespace drover::proxy {
 namespace {
 
 constexpr int kEventsPerTurn = 256;
-// Looking through all fibers is cheap but not free: with many of them it is done at most this often.
-constexpr base::Millis kScanPause{20};
 
 // Callbacks and watches share epoll's one word: the lowest bit tells them apart.
 constexpr std::uintptr_t kCallbackBit = 1;
@@ -43,16 +41,8 @@ Loop::Loop(base::UniqueFd epoll, base::UniqueFd wakeup) : epoll_(std::move(epoll
 
 Loop::~Loop() = default;
 
-void Loop::add(Fiber& fiber) {
-  fiber.index = fibers_.size();
-  fibers_.push_back(&fiber);
-}
-
 void Loop::remove(Fiber& fiber) {
-  Fiber* last = fibers_.back();
-  fibers_[fiber.index] = last;
-  last->index = fiber.index;
-  fibers_.pop_back();
+  deadlines_.take_out(fiber);
   if (fiber.scheduled) {
     std::replace(ready_.begin(), ready_.end(), &fiber, static_cast<Fiber*>(nullptr));
     std::replace(resuming_.begin(), resuming_.end(), &fiber, static_cast<Fiber*>(nullptr));
@@ -125,7 +115,8 @@ void Loop::every(base::Millis period, std::function<void()> tick) {
 
 int Loop::timeout_ms() const {
   if (!ready_.empty()) return 0;
-  const auto until = tick_ ? std::min(next_scan_, next_tick_) : next_scan_;
+  const auto next = deadlines_.next();
+  const auto until = tick_ ? std::min(next, next_tick_) : next;
   if (until <= now_) return 0;
   const auto ms = std::chrono::ceil<base::Millis>(until - now_).count();
   return static_cast<int>(std::min<std::int64_t>(ms, 1000));
@@ -162,19 +153,12 @@ void Loop::resume_ready() {
   resuming_.clear();
 }
 
-void Loop::scan_deadlines() {
-  if (now_ < next_scan_) return;
-  auto earliest = base::TimePoint::max();
-  for (Fiber* fiber : fibers_) {
-    if (fiber->deadline <= now_) {
-      fiber->deadline = base::TimePoint::max();
-      fiber->timed_out = true;
-      wake(*fiber);
-    } else {
-      earliest = std::min(earliest, fiber->deadline);
-    }
-  }
-  next_scan_ = earliest == base::TimePoint::max() ? earliest : std::max(earliest, now_ + kScanPause);
+void Loop::wake_overdue() {
+  deadlines_.expire(now_, [this](TimerEntry& entry) {
+    auto& fiber = static_cast<Fiber&>(entry);
+    fiber.timed_out = true;
+    wake(fiber);
+  });
 }
 
 void Loop::run(const std::function<void(base::Clock::duration)>& after_turn) {
@@ -187,7 +171,7 @@ void Loop::run(const std::function<void(base::Clock::duration)>& after_turn) {
       callbacks_.pop_back();
       callback->on_readable();
     }
-    scan_deadlines();
+    wake_overdue();
     resume_ready();
     if (tick_ && now_ >= next_tick_) {
       next_tick_ = now_ + tick_period_;

@@ -6,6 +6,7 @@
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
 #include "base/units.hpp"
+#include "proxy/timer_wheel.hpp"
 
 #include <coroutine>
 #include <cstdint>
@@ -18,13 +19,11 @@ namespace drover::proxy {
 
 /// A coroutine's place to wait: one wake-up for whatever it waits for (its sockets, its deadline, another coroutine).
 /// Wake-ups may be spurious: a fiber looks at its conditions again. Stays at its address while registered.
-struct Fiber {
+struct Fiber : TimerEntry {
   std::coroutine_handle<> waiting;
-  base::TimePoint deadline = base::TimePoint::max();
   bool woken = false;      ///< a wake-up came while it was running
   bool scheduled = false;  ///< stands in the list of those to be resumed
   bool timed_out = false;  ///< its deadline passed; cleared by whoever reads it
-  std::size_t index = 0;   ///< place in the loop's list
 };
 
 inline constexpr unsigned kWantRead = 1;
@@ -50,11 +49,11 @@ class Loop {
   ~Loop();
 
   // Waiting.
-  void add(Fiber& fiber);
+  /// Before the fiber ends.
   void remove(Fiber& fiber);
   void set_deadline(Fiber& fiber, base::TimePoint deadline) {
     fiber.deadline = deadline;
-    if (deadline < next_scan_) next_scan_ = deadline;
+    deadlines_.set(fiber);
   }
   /// co_await loop.wait(fiber): until wake(fiber).
   auto wait(Fiber& fiber) {
@@ -115,14 +114,13 @@ class Loop {
   void enlist(Watch& watch);
   void take_events(int count);
   void resume_ready();
-  void scan_deadlines();
+  void wake_overdue();
   void run_posted();
   int timeout_ms() const;
 
   base::UniqueFd epoll_;
   base::UniqueFd wakeup_;
   Callback wakeup_callback_;
-  std::vector<Fiber*> fibers_;
   std::vector<Fiber*> ready_;
   std::vector<Fiber*> resuming_;
   std::vector<Callback*> callbacks_;
@@ -131,8 +129,8 @@ class Loop {
   std::function<void()> tick_;
   base::Millis tick_period_{250};
   base::TimePoint next_tick_{};
-  base::TimePoint next_scan_ = base::TimePoint::max();
   base::TimePoint now_ = base::Clock::now();
+  TimerWheel deadlines_{now_};
   bool stopping_ = false;
 };
 

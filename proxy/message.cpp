@@ -11,13 +11,16 @@ namespace {
 
 std::string_view plain(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
+bool is_control(char c) { return (c >= 0 && c < 0x20 && c != '\t') || c == 0x7F; }
+bool is_alnum(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
 std::string_view reason_of(boost::beast::error_code ec) {
   using http::error;
   if (ec == error::bad_method) return "the method is not a token";
   if (ec == error::bad_target) return "the request target has a character that is not allowed";
-  if (ec == error::bad_version) return "the HTTP version is not 1.0 or 1.1";
+  if (ec == error::bad_version) return "the HTTP version is malformed";
   if (ec == error::bad_status) return "the status line has no three-digit code";
   if (ec == error::bad_reason) return "the reason phrase has a character that is not allowed";
   if (ec == error::bad_field) return "a field name is not a token";
@@ -29,6 +32,9 @@ std::string_view reason_of(boost::beast::error_code ec) {
   if (ec == error::header_limit) return "a header field is too long";
   return "the message is malformed";
 }
+
+/// "0\r\n\r\n". Once Beast has seen the size of a last chunk that is the first, too, it counts on so many bytes.
+constexpr std::size_t kShortestBody = 5;
 
 /// RFC 9110 section 6.5.1: what may not come in a trailer.
 bool forbidden_trailer(http::field id) {
@@ -52,7 +58,48 @@ bool forbidden_trailer(http::field id) {
   }
 }
 
+/// Does the first line end in a version, only not one of ours?
+bool names_other_version(std::string_view bytes) {
+  const std::string_view line = bytes.substr(0, bytes.find('\r'));
+  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  constexpr std::size_t kLength = 8;  // "HTTP/2.0"
+  if (line.size() <= kLength) return false;
+  const std::string_view version = line.substr(line.size() - kLength);
+  if (version == "HTTP/1.0" || version == "HTTP/1.1") return false;  // it is something before it that is wrong
+  return version.starts_with("HTTP/") && digit(version[5]) && version[6] == '.' && digit(version[7]) && line[line.size() - kLength - 1] == ' ';
+}
+
+bool is_token(std::string_view text) {
+  const auto allowed = [](char c) {
+    return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') || std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+  };
+  return !text.empty() && std::all_of(text.begin(), text.end(), allowed);
+}
+
+/// A list that ends in "chunked", as it must, behind codings that are well-formed but unknown here (RFC 9112 section 6.1).
+bool legal_but_unknown(std::string_view codings) {
+  std::string_view last;
+  bool legal = true;
+  std::size_t chunked = 0;
+  for_each_token(codings, [&](std::string_view coding) {
+    legal = legal && is_token(coding);
+    chunked += equal_ignoring_case(coding, "chunked") ? 1 : 0;
+    last = coding;
+  });
+  return legal && chunked == 1 && equal_ignoring_case(last, "chunked") && !equal_ignoring_case(codings, "chunked") &&
+         codings.find_first_not_of(" \t") == 0 && codings.front() != ',' && codings.back() != ',';
+}
+
 }  // namespace
+
+unsigned refusal_status(std::string_view reason) {
+  if (reason == kTooManyFields) return 431;
+  if (reason == kOtherVersion) return 505;
+  if (reason == kUnknownCoding) return 501;
+  if (reason == kUnknownExpectation) return 417;
+  if (reason == kMisdirected) return 421;
+  return 400;
+}
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
   return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
@@ -60,11 +107,21 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
 
 bool set_by_drover(std::string_view name) {
   if (name.size() < 9 || (lower(name[0]) != 'x' && lower(name[0]) != 'f')) return false;
-  const auto same = [](char x, char y) { return (x == '_' ? '-' : lower(x)) == y; };
-  for (const std::string_view ours : {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id", "x-request-start", "forwarded"}) {
+  // Some gateway interfaces write '_' for '-' alone, others for whatever is neither letter nor digit.
+  const auto same = [](char x, char y) { return (is_alnum(x) ? lower(x) : '-') == y; };
+  // Frameworks believe more of that family than drover writes: -Port, -Scheme, -Ssl, -Prefix …
+  constexpr std::string_view kFamily = "x-forwarded-";
+  if (name.size() >= kFamily.size() && std::equal(kFamily.begin(), kFamily.end(), name.begin(), [&](char y, char x) { return same(x, y); }))
+    return true;
+  for (const std::string_view ours : {"x-request-id", "x-request-start", "forwarded"}) {
     if (name.size() == ours.size() && std::equal(name.begin(), name.end(), ours.begin(), same)) return true;
   }
   return false;
+}
+
+bool is_request_timeout(const Field& field) {
+  constexpr std::string_view kName = "x-request-timeout";
+  return field.id == http::field::unknown && field.name.size() == kName.size() && equal_ignoring_case(field.name, kName);
 }
 
 const Field* Head::find(http::field id) const {
@@ -114,6 +171,7 @@ std::string_view MessageParser<isRequest>::parse_head(std::string_view bytes) {
   error_code ec;
   this->put(boost::asio::const_buffer(bytes.data(), bytes.size()), ec);
   if (!refused_.empty()) return refused_;
+  if (ec == http::error::bad_version && isRequest && names_other_version(bytes)) return kOtherVersion;
   if (ec) return reason_of(ec);
   if (!head_done_) return "the message is malformed";
   this->eager(true);
@@ -124,7 +182,7 @@ template <bool isRequest>
 std::string_view MessageParser<isRequest>::decode(std::string_view bytes, std::size_t& consumed) {
   bytes_ = bytes;
   consumed = 0;
-  if (finished_ || bytes.empty()) return {};
+  if (finished_ || (!chunk_seen_ && bytes.size() < kShortestBody)) return {};
   error_code ec;
   consumed = this->put(boost::asio::const_buffer(bytes.data(), bytes.size()), ec);
   if (!refused_.empty()) return refused_;
@@ -184,11 +242,12 @@ void MessageParser<isRequest>::take_framing_field(const Field& field, error_code
       return;
     }
     case http::field::transfer_encoding:
-      if (chunked_ || !equal_ignoring_case(field.value, "chunked")) return refuse("Transfer-Encoding is not exactly \"chunked\"", ec);
+      if (chunked_ || !equal_ignoring_case(field.value, "chunked")) {
+        return refuse(!chunked_ && legal_but_unknown(field.value) ? kUnknownCoding : "Transfer-Encoding is not exactly \"chunked\"", ec);
+      }
       chunked_ = true;
       return;
     case http::field::connection:
-    case http::field::proxy_connection:
       for_each_token(field.value, [&](std::string_view token) {
         if (equal_ignoring_case(token, "close")) {
           head_.connection_close = true;
@@ -209,7 +268,7 @@ void MessageParser<isRequest>::take_framing_field(const Field& field, error_code
 
 template <bool isRequest>
 void MessageParser<isRequest>::take_trailer(const Field& field, error_code& ec) {
-  if (forbidden_trailer(field.id) || head_.hop_by_hop(field) || (isRequest && set_by_drover(field.name))) return;
+  if (forbidden_trailer(field.id) || head_.hop_by_hop(field) || (isRequest && set_by_drover(field.name)) || edits_.drops(field.name)) return;
   if (trailer_.size() + field.name.size() + field.value.size() + 4 > kMaxTrailer) return refuse("the trailer is too long", ec);
   trailer_.append(field.name).append(": ").append(field.value).append("\r\n");
 }
@@ -237,7 +296,11 @@ std::size_t MessageParser<isRequest>::on_body_impl(string_view, error_code& ec) 
 }
 
 template <bool isRequest>
-void MessageParser<isRequest>::on_chunk_header_impl(std::uint64_t, string_view, error_code&) {}
+void MessageParser<isRequest>::on_chunk_header_impl(std::uint64_t, string_view extensions, error_code& ec) {
+  chunk_seen_ = true;
+  // Beast takes any byte between quotes: a line end there would end the line for another reader.
+  if (std::any_of(extensions.begin(), extensions.end(), is_control)) refuse("a chunk extension is malformed", ec);
+}
 
 template <bool isRequest>
 std::size_t MessageParser<isRequest>::on_chunk_body_impl(std::uint64_t, string_view body, error_code& ec) {

@@ -3,6 +3,8 @@
 // Thread: one proxy thread. Ownership: views live as long as the buffer's bytes stay where they are.
 #pragma once
 
+#include "proxy/head_edits.hpp"
+
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/field.hpp>
 #include <boost/beast/http/verb.hpp>
@@ -11,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,10 +28,19 @@ struct Field {
   std::string_view value;
 };
 
+// Reasons that have a status of their own; every other one is a 400: refusal_status().
 inline constexpr std::string_view kTooManyFields = "there are more than 128 header fields";
+inline constexpr std::string_view kOtherVersion = "the HTTP version is not 1.0 or 1.1";
+inline constexpr std::string_view kUnknownCoding = "Transfer-Encoding names a coding that is not served here";
+inline constexpr std::string_view kUnknownExpectation = "Expect asks for something unknown";
+inline constexpr std::string_view kMisdirected = "an https address can't be served on a connection that is not encrypted";
+/// The status of the answer to a request refused for this reason.
+unsigned refusal_status(std::string_view reason);
 
 /// What drover sets itself (in any spelling that a gateway interface makes the same): a client's own word for it is not believed.
 bool set_by_drover(std::string_view name);
+/// The client's word on how long its exchange may take.
+bool is_request_timeout(const Field& field);
 
 bool equal_ignoring_case(std::string_view a, std::string_view b);
 /// Calls `each` with every element of a comma-separated list, trimmed, empty ones left out.
@@ -82,9 +94,12 @@ struct RequestHead : Head {
   std::string_view origin;  ///< the target in origin form: what is forwarded
   std::string_view host;    ///< Host's value, or the authority of an absolute target
   bool expect_continue = false;
-  std::string_view upgrade;  ///< protocols asked for; empty: none
+  std::string_view upgrade;                   ///< protocols asked for; empty: none
+  std::optional<std::uint32_t> max_forwards;  ///< of OPTIONS and TRACE: how many hops it may still go
 
-  std::string_view path() const { return origin.substr(0, origin.find('?')); }
+  /// An absolute target may have a query without a path: http://shop?a=b.
+  bool lacks_path() const { return origin.starts_with('?'); }
+  std::string_view path() const { return lacks_path() ? std::string_view("/") : origin.substr(0, origin.find('?')); }
   bool idempotent() const;
   bool wants_keep_alive() const { return version >= 11 ? !connection_close : connection_keep_alive && !connection_close; }
 };
@@ -115,6 +130,8 @@ class MessageParser final : public http::basic_parser<isRequest> {
   bool body_done() const { return finished_; }
   /// Trailer fields, ready to be sent, without those that may not stand there.
   const std::string& trailer() const { return trailer_; }
+  /// What a route takes out of the head, or sets there, does not come in by the trailer either.
+  void set_edits(const HeadEdits& edits) { edits_ = edits; }
 
  private:
   using error_code = boost::beast::error_code;
@@ -140,9 +157,11 @@ class MessageParser final : public http::basic_parser<isRequest> {
   std::array<std::string_view, kMaxPieces> pieces_;
   std::size_t piece_count_ = 0;
   std::string trailer_;
+  HeadEdits edits_;
   bool head_done_ = false;
   bool finished_ = false;
   bool chunked_ = false;
+  bool chunk_seen_ = false;
 };
 
 extern template class MessageParser<true>;

@@ -2,6 +2,7 @@
 #include "proxy/message.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 namespace drover::proxy {
 
@@ -49,17 +50,16 @@ std::string_view check_target(RequestHead& head) {
   const std::size_t scheme = target.find("://");
   if (scheme == std::string_view::npos) return "the request target is neither a path nor an absolute http address";
   const auto name = target.substr(0, scheme);
-  if (!equal_ignoring_case(name, "http") && !equal_ignoring_case(name, "https")) return "the request target's scheme is not http";
+  const bool https = equal_ignoring_case(name, "https");
+  if (!https && !equal_ignoring_case(name, "http")) return "the request target's scheme is not http";
   const auto rest = target.substr(scheme + 3);
   const std::size_t slash = rest.find_first_of("/?");
   const auto authority = rest.substr(0, slash);
   if (!valid_host(authority)) return "the request target's host is malformed";
-  if (!head.host.empty() && !equal_ignoring_case(head.host, authority)) return "the request target's host differs from Host";
-  head.host = authority;
+  if (https) return kMisdirected;  // RFC 9110 section 7.4
+  head.host = authority;           // whatever Host says (RFC 9112 section 3.2.2)
   if (slash == std::string_view::npos) {
-    head.origin = "/";
-  } else if (rest[slash] == '?') {
-    return "the request target has a query without a path";
+    head.origin = head.method == http::verb::options ? "*" : "/";  // RFC 9112 section 3.2.4
   } else {
     head.origin = rest.substr(slash);
   }
@@ -86,15 +86,33 @@ std::string_view check_host(RequestHead& head) {
   return {};
 }
 
+/// Takes the number of hops that are left of the methods that count them (RFC 9110 section 7.6.2). One too large for us is our largest.
+std::string_view take_max_forwards(RequestHead& head) {
+  for (const Field& field : head.fields()) {
+    if (field.id != http::field::max_forwards) continue;
+    const bool number = !field.value.empty() && std::all_of(field.value.begin(), field.value.end(), is_digit);
+    if (!number || head.max_forwards) return "Max-Forwards is not one decimal number";
+    std::uint32_t hops = UINT32_MAX;
+    std::from_chars(field.value.data(), field.value.data() + field.value.size(), hops);
+    head.max_forwards = hops;
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string_view check_request(RequestHead& head) {
   if (const auto reason = check_host(head); !reason.empty()) return reason;
   if (const auto reason = check_target(head); !reason.empty()) return reason;
   if (const Field* expect = head.find(http::field::expect); expect != nullptr && head.version >= 11) {
-    if (!equal_ignoring_case(expect->value, "100-continue")) return "Expect asks for something unknown";
+    if (!equal_ignoring_case(expect->value, "100-continue")) return kUnknownExpectation;
     head.expect_continue = head.framing != Framing::none;
   }
+  if (head.method == http::verb::options || head.method == http::verb::trace) {
+    if (const auto reason = take_max_forwards(head); !reason.empty()) return reason;
+  }
+  // A server that reads no body there would take it for the next request (RFC 9110 section 9.3.8).
+  if (head.method == http::verb::trace && head.framing != Framing::none) return "TRACE has a body";
   if (head.connection_upgrade && head.version >= 11 && head.framing == Framing::none) {
     if (const Field* upgrade = head.find(http::field::upgrade); upgrade != nullptr && !offers_h2c(upgrade->value)) head.upgrade = upgrade->value;
   }

@@ -10,7 +10,6 @@
 #include "proxy/worker_connection.hpp"
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -32,10 +31,36 @@ struct Grant {
 };
 
 struct Waiter {
-  enum class State : std::uint8_t { outside, waiting, granted, hopeless };
+  /// `shed`: its place has gone to a request of a higher priority.
+  enum class State : std::uint8_t { outside, waiting, granted, hopeless, shed };
   State state = State::outside;  ///< under the queue's mutex while waiting
+  int priority = 0;              ///< its route's; set before it enters
   std::shared_ptr<WakeTicket> ticket;
   Grant grant;
+  balancer::Ask ask;         ///< without what it avoids: that is the line's own matter
+  Waiter* before = nullptr;  ///< its neighbours in the line, under the queue's mutex
+  Waiter* behind = nullptr;
+};
+
+/// Waiters in the order of their coming. Each is taken out in one step, wherever it stands: a crowd of clients that leave costs no
+/// more than their number.
+class WaitingLine {
+ public:
+  bool empty() const { return first_ == nullptr; }
+  std::size_t size() const { return size_; }
+  Waiter* first() const { return first_; }
+  Waiter* last() const { return last_; }
+  void push_back(Waiter& waiter);
+  void take_out(Waiter& waiter);
+  /// Who gives way to a request of this priority: of those with the lowest, if that is lower, the last to come. None: nobody. Looks
+  /// through the line only if there may be one.
+  Waiter* lowest_below(int priority);
+
+ private:
+  Waiter* first_ = nullptr;
+  Waiter* last_ = nullptr;
+  std::size_t size_ = 0;
+  int lowest_ = 0;  ///< none in the line has a lower priority
 };
 
 class PoolQueue {
@@ -47,9 +72,16 @@ class PoolQueue {
   bool any_open() const;
   bool anyone_waiting() const { return proxy_.pool(pool_).queued.load(std::memory_order_relaxed) > 0; }
 
+  /// `drover hold`: nobody gets a worker now.
+  bool held(base::TimePoint now) const { return hold_ends(now) > now; }
+  base::TimePoint hold_ends(base::TimePoint now) const;
+  /// From when on the waiting of one who came at `since` counts: a hold is not held against anybody.
+  base::TimePoint wait_counts_from(base::TimePoint since, base::TimePoint now) const;
+
   enum class Entry : std::uint8_t { granted, queued, full, nobody };
-  /// Claims if nobody stands before; else stands in line if there is hope and room.
-  Entry enter(Waiter& waiter, balancer::Claimer& claimer, const balancer::Avoid& avoid, Loop& loop, Fiber& fiber);
+  /// Claims if nobody stands before; else stands in line if there is hope and room. In a full line it takes the place of one with a lower
+  /// priority.
+  Entry enter(Waiter& waiter, balancer::Claimer& claimer, const balancer::Ask& ask, Loop& loop, Fiber& fiber);
   Waiter::State state(const Waiter& waiter) const;
   /// Out of the line. A grant that came meanwhile stays in the waiter for its owner to use or return.
   void leave(Waiter& waiter);
@@ -73,15 +105,19 @@ class PoolQueue {
  private:
   static bool admit(void* context, const balancer::Lease& lease);
   bool admit_bounded(const balancer::Lease& lease, Grant& grant);
-  balancer::ClaimResult try_claim(balancer::Claimer& claimer, const balancer::Avoid& avoid, Grant& grant);
+  balancer::ClaimResult try_claim(balancer::Claimer& claimer, const balancer::Ask& ask, Grant& grant);
   void hand(Waiter& waiter, Grant grant);
   static void wake(const Waiter& waiter);
   void retry_locked(balancer::Claimer& claimer, base::TimePoint now);
   void serve_line(balancer::Claimer& claimer);
+  void release_line(balancer::Claimer& claimer);
   bool hope() const;
   bool passed_over(const balancer::Lease& lease) const;
+  bool note_hold(base::TimePoint now);
+  Waiter* next() const { return config_.queue.order == config::Pool::QueueOrder::newest ? line_.last() : line_.first(); }
+  void take_out(Waiter& waiter);
+  void send_away(Waiter& waiter, Waiter::State why);
   bool hopeless(base::TimePoint now) const { return nothing_since_ && now - *nothing_since_ >= kHopePause; }
-  void pop_front();
   std::vector<ParkedConnection>& parked(std::uint32_t row) { return parked_[row - proxy_.shape().pools[pool_].first]; }
 
   const config::Pool& config_;
@@ -89,7 +125,9 @@ class PoolQueue {
   const board::SupervisorBoard& supervisor_;
   const board::ProxyBoard& proxy_;
   mutable std::mutex mutex_;
-  std::deque<Waiter*> line_;
+  WaitingLine line_;
+  bool held_ = false;            ///< as last seen
+  base::TimePoint hold_over_{};  ///< when the last hold was seen to be over
   struct Failed {
     balancer::Lease lease;
     base::TimePoint until;

@@ -4,6 +4,8 @@
 #include "base/log.hpp"
 #include "config/parse.hpp"
 #include "ipc/control.hpp"
+#include "ipc/snapshot.hpp"
+#include "proxy/access_writer.hpp"
 #include "proxy/proxy_thread.hpp"
 
 #include <fcntl.h>
@@ -18,6 +20,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <optional>
 #include <string>
@@ -29,16 +32,17 @@ namespace {
 
 constexpr int kDrainPollMs = 20;
 constexpr int kKeepaliveIdleS = 60;
+constexpr int kKeptForWorkers = 1024;
 constexpr std::size_t kBoards = 3;       // configuration and both boards: they go before the descriptors that are kept
 constexpr int kKeepaliveIntervalS = 15;  // nine unanswered ones (the kernel's default) end the connection
 
 base::Result<std::string> read_memfd(int fd) {
   struct stat facts {};
-  if (::fstat(fd, &facts) != 0) return base::system_error("fstat of the configuration", errno);
+  if (::fstat(fd, &facts) != 0) return base::system_error("fstat of the snapshot", errno);
   const auto size = static_cast<std::size_t>(facts.st_size);
-  if (size == 0) return base::Error{"the configuration is empty", 0};
+  if (size == 0) return base::Error{"the snapshot is empty", 0};
   void* bytes = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
-  if (bytes == MAP_FAILED) return base::system_error("mmap of the configuration", errno);
+  if (bytes == MAP_FAILED) return base::system_error("mmap of the snapshot", errno);
   std::string text(static_cast<const char*>(bytes), size);
   ::munmap(bytes, size);
   return base::Result<std::string>(boost::system::in_place_value, std::move(text));
@@ -55,6 +59,14 @@ void limit_rights() {
   ::prctl(PR_SET_NAME, "drover-proxy", 0, 0, 0);
   // A terminal's Ctrl-C and the supervisor's signals are the supervisor's business: it says drain.
   for (const int signal : {SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2}) ::signal(signal, SIG_IGN);
+}
+
+/// A quarter of all descriptors, but no more than a busy proxy has connections to workers, is not for clients.
+int accept_below() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur > INT_MAX) return INT_MAX;
+  const auto all = static_cast<int>(files.rlim_cur);
+  return all - std::clamp(all / 4, 8, kKeptForWorkers);
 }
 
 void prepare_listener(int fd) {
@@ -74,13 +86,15 @@ class Process {
   int run();
 
  private:
-  Process(int control, config::Config config, board::SupervisorBoard supervisor, board::ProxyBoard board, std::vector<base::UniqueFd> descriptors)
+  Process(int control, config::Config config, std::map<std::string, std::string> files, board::SupervisorBoard supervisor, board::ProxyBoard board,
+          std::vector<base::UniqueFd> descriptors)
       : control_(control),
         config_(std::move(config)),
+        files_(std::move(files)),
         supervisor_(std::move(supervisor)),
         board_(std::move(board)),
         descriptors_(std::move(descriptors)),
-        shared_{config_, balancer::Routes(config_), supervisor_, board_, {}, {}, descriptors_.front().get(), complaints_pipe()} {}
+        shared_{config_, files_, balancer::Routes(config_), supervisor_, board_, {}, {}, descriptors_.front().get(), complaints_pipe()} {}
 
   base::Result<void> make_threads(std::uint32_t threads);
   bool obey();
@@ -88,9 +102,11 @@ class Process {
 
   int control_;
   config::Config config_;
+  const std::map<std::string, std::string> files_;
   board::SupervisorBoard supervisor_;
   board::ProxyBoard board_;
   std::vector<base::UniqueFd> descriptors_;  ///< doorbell, eventfds, then listeners
+  std::unique_ptr<AccessWriter> access_;     ///< none: no access log
   Shared shared_;
   std::vector<std::unique_ptr<ProxyThread>> threads_;
   std::optional<base::TimePoint> drain_until_;
@@ -103,7 +119,9 @@ base::Result<std::unique_ptr<Process>> Process::create(int control, ipc::Control
     return base::Error{"the start message brought the wrong number of descriptors", EPROTO};
   auto text = read_memfd(start.descriptors[0].get());
   if (!text) return text.error();
-  auto parsed = config::parse(*text, "cluster.toml", start.c);
+  auto snapshot = ipc::decode_snapshot(*text);
+  if (!snapshot) return snapshot.error();
+  auto parsed = config::parse(snapshot->config, "cluster.toml", start.c);
   if (!parsed) return base::Error{"the configuration is not what the supervisor checked: " + config::render(parsed.error()), EPROTO};
   const auto proxied = static_cast<std::uint32_t>(std::ranges::count_if(parsed->listeners, config::proxied));
   if (proxied != listeners) return base::Error{"the start message brought the wrong number of listeners", EPROTO};
@@ -113,21 +131,27 @@ base::Result<std::unique_ptr<Process>> Process::create(int control, ipc::Control
   auto board = board::ProxyBoard::attach(start.descriptors[2].get(), shape);
   if (!board) return board.error();
   std::vector<base::UniqueFd> rest(std::make_move_iterator(start.descriptors.begin() + kBoards), std::make_move_iterator(start.descriptors.end()));
-  std::unique_ptr<Process> process(new Process(control, std::move(*parsed), std::move(*supervisor), std::move(*board), std::move(rest)));
+  std::unique_ptr<Process> process(
+      new Process(control, std::move(*parsed), std::move(snapshot->files), std::move(*supervisor), std::move(*board), std::move(rest)));
   if (auto made = process->make_threads(threads); !made) return made.error();
   return process;
 }
 
 base::Result<void> Process::make_threads(std::uint32_t threads) {
+  if (!config_.log.access.path.empty()) {
+    auto writer = AccessWriter::create(threads, shared_.complaints);
+    if (!writer) return writer.error();
+    access_ = std::move(*writer);
+    shared_.access = access_.get();
+  }
   std::size_t next = 1 + std::size_t{threads};
   for (const config::Listener& listener : config_.listeners) {  // by their positions in the file: limits and tallies go by them
     shared_.listeners.push_back(config::proxied(listener) ? descriptors_[next++].get() : -1);
     shared_.at_the_door.emplace_back(0);
     if (shared_.listeners.back() >= 0) prepare_listener(shared_.listeners.back());
   }
-  for (std::uint32_t pool = 0; pool < config_.pools.size(); ++pool) {
-    shared_.queues.push_back(std::make_unique<PoolQueue>(config_.pools[pool], pool, supervisor_, board_));
-  }
+  shared_.furnish();
+  shared_.accept_below = accept_below();
   for (std::uint32_t i = 0; i < threads; ++i) {
     auto thread = ProxyThread::create(shared_, i, descriptors_[1 + i].get());
     if (!thread) return thread.error();
@@ -149,6 +173,9 @@ bool Process::obey() {
     case ipc::ControlType::cut:
       for (auto& thread : threads_) thread->cut((*received)->a, (*received)->b, static_cast<ipc::Cut>((*received)->c));
       break;
+    case ipc::ControlType::access_log:
+      if (access_ && (*received)->descriptors.size() == 1) access_->replace(std::move((*received)->descriptors.front()));
+      break;
     default: break;
   }
   return true;
@@ -166,8 +193,12 @@ int Process::run() {
   for (;;) {
     pollfd waiting{control_, POLLIN, 0};
     ::poll(&waiting, 1, drain_until_ ? kDrainPollMs : -1);
-    if (waiting.revents != 0 && !obey()) return 0;
+    if (waiting.revents != 0 && !obey()) {
+      if (access_) access_->finish();
+      return 0;
+    }
     if (drain_until_ && (all_drained() || base::Clock::now() >= *drain_until_)) {
+      if (access_) access_->finish();  // before the word that brings the TERM
       [[maybe_unused]] const auto told = ipc::send(control_, ipc::ControlType::drained);
       return 0;
     }

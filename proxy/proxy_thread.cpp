@@ -4,6 +4,7 @@
 #include "proxy/exchange.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <sys/eventfd.h>
@@ -27,6 +28,8 @@ constexpr std::size_t kGentleBytes = std::size_t{1024} * 1024;
 constexpr int kAcceptsPerTurn = 8;
 constexpr std::uint64_t kLeadBeforeRest = 8;  ///< connections: below it an uneven spread costs nothing
 constexpr std::size_t kMaxPassedOver = 8;
+constexpr int kNearShortage = 16;  ///< descriptors: more than the threads of a proxy accept between two looks
+constexpr base::Millis kWatchful{2'000};
 
 std::uint64_t random_seed() {
   std::uint64_t seed = 0;
@@ -53,7 +56,6 @@ std::string peer_text(const sockaddr_storage& address) {
 Detached end_gently(ProxyThread& thread, std::uint32_t pool, Grant grant, WorkerConnectionPtr connection, std::size_t& count) {
   Fiber fiber;
   Loop& loop = thread.loop();
-  loop.add(fiber);
   ++count;
   Watch& watch = connection->stream.watch();
   watch.fiber = &fiber;
@@ -89,6 +91,17 @@ Detached end_gently(ProxyThread& thread, std::uint32_t pool, Grant grant, Worker
 
 }  // namespace
 
+void Shared::furnish() {
+  for (std::uint32_t pool = 0; pool < config.pools.size(); ++pool) {
+    queues.push_back(std::make_unique<PoolQueue>(config.pools[pool], pool, supervisor, board));
+    breakers.emplace_back(config.pools[pool].breaker, board.pool(pool));
+  }
+  for (const config::Listener& listener : config.listeners) {
+    const bool limited = listener.per_client.connections > 0 || listener.per_client.requests > 0;
+    client_limits.push_back(limited ? std::make_unique<ClientLimits>(listener.per_client, listener.limits.connections, random_seed()) : nullptr);
+  }
+}
+
 base::Result<std::unique_ptr<ProxyThread>> ProxyThread::create(Shared& shared, std::uint32_t index, int board_changed) {
   auto loop = Loop::create();
   if (!loop) return loop.error();
@@ -103,10 +116,13 @@ ProxyThread::ProxyThread(Shared& shared, std::uint32_t index, std::unique_ptr<Lo
       flights_(shared.board.flights(index)),
       complaints_(shared.complaints),
       ids_(random_seed()) {
+  if (shared_.access != nullptr) access_.emplace(*shared_.access, index, shared_.config.log.access.format, thread_tally());
   for (std::uint32_t pool = 0; pool < shared_.config.pools.size(); ++pool) {
     const auto& config = shared_.config.pools[pool];
-    claimers_.emplace_back(shared_.supervisor, shared_.board, pool, *balancer::find_strategy(config.strategy), random_seed());
+    claimers_.emplace_back(shared_.supervisor, shared_.board, pool, *balancer::find_strategy(config.strategy), random_seed(), config.hash.bound);
     budgets_.emplace_back(config.retry.budget);
+    const auto key = shared_.files.find("pool." + config.name + ".sticky.key_file");
+    sticky_keys_.push_back(key != shared_.files.end() ? std::string_view(key->second) : std::string_view());
   }
   board_changed_.fd = board_changed;
   board_changed_.on_readable = [this] { hear_of_change(); };
@@ -142,21 +158,60 @@ void ProxyThread::accept_some(Accepting& accepting) {
       return leave_door(accepting);
     }
     if (now == Share::ahead && i > 0 && may_rest(accepting.listener)) return loop_->disarm(accepting.callback);
+    if (!descriptors_left(accepting.callback.fd)) {
+      accepting.left_clients = true;
+      return leave_door(accepting);
+    }
     sockaddr_storage address{};
     socklen_t length = sizeof address;
     base::UniqueFd fd(::accept4(accepting.callback.fd, reinterpret_cast<sockaddr*>(&address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd) {
       // Out of descriptors or memory: the connection stays in the kernel's queue until the next tick.
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        note_shortage();
         accepting.left_clients = true;
         leave_door(accepting);
       }
       return;
     }
-    auto& count = shared_.board.client_connections(index_, accepting.listener);
-    count.set(count.get() + 1);
-    ClientSession::start(*this, accepting.listener, std::move(fd), peer_text(address));
+    admit(accepting.listener, std::move(fd), address);
   }
+}
+
+void ProxyThread::admit(std::uint32_t listener, base::UniqueFd fd, const sockaddr_storage& address) {
+  if (fd.get() >= shared_.accept_below - kNearShortage) watchful_until_ = loop_->now() + kWatchful;
+  auto& count = shared_.board.client_connections(index_, listener);
+  count.set(count.get() + 1);
+  ClientSession::Client client{peer_text(address)};
+  if (ClientLimits* limits = client_limits(listener); limits != nullptr) {
+    client.address = ClientAddress::of(address);
+    client.open = limits->opened(client.address, loop_->now());
+    if (client.open == ClientLimits::Open::over) {
+      listener_tally(listener).limited[static_cast<std::size_t>(board::LimitReason::connections)].add();
+    }
+  }
+  ClientSession::start(*this, listener, std::move(fd), std::move(client));
+}
+
+/// Clients alone could take every descriptor, and then no request of theirs could reach a worker. A new descriptor is always the lowest
+/// free number, so one probe tells; it is made only when they were nearly short a moment ago.
+bool ProxyThread::descriptors_left(int probe) {
+  if (!short_of_descriptors_ && loop_->now() >= watchful_until_) return true;
+  const base::UniqueFd lowest(::fcntl(probe, F_DUPFD_CLOEXEC, 0));
+  if (lowest && lowest.get() < shared_.accept_below) {
+    short_of_descriptors_ = false;
+    return true;
+  }
+  note_shortage();
+  return false;
+}
+
+/// Counted once, however often somebody comes and goes in it.
+void ProxyThread::note_shortage() {
+  if (!short_of_descriptors_ && loop_->now() >= counted_until_) thread_tally().accept_pauses.add();
+  short_of_descriptors_ = true;
+  watchful_until_ = loop_->now() + kWatchful;
+  counted_until_ = watchful_until_;
 }
 
 /// Ahead: by more than a quarter of the mean; then the others accept.
@@ -176,7 +231,7 @@ void ProxyThread::leave_door(Accepting& accepting) {
 /// Is it this thread's turn to accept again? Whoever left somebody at the door comes back for him, even if it is ahead: the kernel
 /// told nobody else of him.
 void ProxyThread::look_again(Accepting& accepting) {
-  if (accepting.callback.armed) return;
+  if (accepting.callback.armed || (short_of_descriptors_ && !descriptors_left(accepting.callback.fd))) return;
   const Share now = share(accepting.listener);
   if (now == Share::fair || (now == Share::ahead && accepting.left_clients)) open_door(accepting);
 }
@@ -223,6 +278,7 @@ void ProxyThread::tick() {
   for (Accepting& accepting : accepting_) look_again(accepting);
   for (Exchange* exchange : exchanges_) exchange->tick();
   complaints_.tell_left_out(now);
+  if (access_) access_->set_clock();
   if (draining_) end_overdue();
   finish_if_drained();
 }

@@ -13,6 +13,7 @@ Relay<isRequest>::Relay(Stream& source, Buffer& buffer, MessageParser<isRequest>
 
 template <bool isRequest>
 void Relay<isRequest>::put_first(std::string_view bytes) {
+  first_ += bytes.size();
   add(bytes);
 }
 
@@ -72,6 +73,7 @@ Moved Relay<isRequest>::flush() {
     }
   }
   first_part_ = part_count_ = 0;
+  flushed_ = payload_;
   buffer_.consume(held_);
   held_ = 0;
   return Moved::done;

@@ -7,6 +7,7 @@
 #include "proxy/message.hpp"
 #include "proxy/stream.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -48,8 +49,11 @@ class Relay {
   Moved step();
 
   bool done() const { return state_ == State::done; }
-  bool moved() const { return moved_; }  ///< did the last step move a byte?
+  bool moved() const { return moved_; }               ///< did the last step move a byte?
+  std::uint64_t payload() const { return payload_; }  ///< of the body, taken from the source so far
   bool sent_any() const { return sent_ > 0; }
+  /// Bytes of the body that have been taken from the source, and those that the sink has taken: of a chunked one whole steps.
+  std::uint64_t payload_sent() const { return plan_.out == OutFraming::chunked ? flushed_ : sent_ - std::min(sent_, first_); }
   std::string_view reason() const { return reason_; }
 
  private:
@@ -75,8 +79,10 @@ class Relay {
   std::uint64_t remaining_ = 0;
   std::uint64_t payload_ = 0;
   std::uint64_t sent_ = 0;
-  std::size_t held_ = 0;    ///< bytes of the buffer that the parts point into
-  bool need_more_ = false;  ///< what is buffered is an unfinished chunk head or trailer
+  std::uint64_t first_ = 0;    ///< put_first()
+  std::uint64_t flushed_ = 0;  ///< of payload_
+  std::size_t held_ = 0;       ///< bytes of the buffer that the parts point into
+  bool need_more_ = false;     ///< what is buffered is an unfinished chunk head or trailer
   bool moved_ = false;
   std::string_view reason_;
   std::array<iovec, kMaxParts> parts_;

@@ -76,6 +76,27 @@ TEST_F(LocalDoor, TakesEachOrder) {
   EXPECT_TRUE(cluster_.orders.back().force);
 }
 
+TEST_F(LocalDoor, TakesAHoldAndAMaintenanceWithTheirDefaults) {
+  const auto ordered = [this](const std::string& path, const char* body) {
+    const std::size_t before = cluster_.orders.size();
+    EXPECT_THAT(post(path + "?wait=0", body), StartsWith("HTTP/1.1 202 ")) << body;
+    EXPECT_EQ(cluster_.orders.size(), before + 1) << body;
+    return cluster_.orders.empty() ? Order{} : cluster_.orders.back();
+  };
+  Order order = ordered("/v1/hold", R"({"target": "shop"})");
+  EXPECT_EQ(order.verb, Order::Verb::hold);
+  EXPECT_EQ(order.most, base::Millis(30'000));
+  EXPECT_FALSE(order.off);
+  EXPECT_EQ(ordered("/v1/hold", R"({"target": "shop", "max": "2m"})").most, base::Millis(120'000));
+  EXPECT_EQ(ordered("/v1/hold", R"({"target": "shop", "max": 3600000})").most, base::Millis(3'600'000));
+  EXPECT_TRUE(ordered("/v1/hold", R"({"target": "shop", "off": true})").off);
+  order = ordered("/v1/maintenance", R"({"target": "shop"})");
+  EXPECT_EQ(order.verb, Order::Verb::maintenance);
+  EXPECT_EQ(order.message, "");
+  EXPECT_EQ(ordered("/v1/maintenance", R"({"target": "shop", "message": "zur\u00fcck um 12"})").message, "zur\u00fcck um 12");
+  EXPECT_TRUE(ordered("/v1/maintenance", R"({"target": "shop", "off": true})").off);
+}
+
 TEST_F(LocalDoor, RefusesBadBodiesAndChangesNothing) {
   const struct {
     const char* path;
@@ -104,6 +125,16 @@ TEST_F(LocalDoor, RefusesBadBodiesAndChangesNothing) {
       {"/v1/scale", R"({"target": "shop", "workers": "6"})", 400, "whole number"},
       {"/v1/scale", R"({"target": "shop", "workers": 99999999999})", 400, "whole number"},
       {"/v1/scale", R"({"target": "shop.1", "workers": 2})", 400, "pool"},
+      {"/v1/hold", R"({"target": "nosuch"})", 404, "known: shop"},
+      {"/v1/hold", R"({"target": "shop", "max": "0s"})", 400, "no time of at most"},
+      {"/v1/hold", R"({"target": "shop", "max": 0})", 400, "no time of at most"},
+      {"/v1/hold", R"({"target": "shop", "max": -5})", 400, "no time of at most"},
+      {"/v1/hold", R"({"target": "shop", "max": "3601s"})", 400, "no time of at most"},
+      {"/v1/hold", R"({"target": "shop", "max": true})", 400, "no time of at most"},
+      {"/v1/hold", R"({"target": "shop", "off": "yes"})", 400, "neither true nor false"},
+      {"/v1/hold?max=5s", R"({"target": "shop"})", 400, "unknown parameter"},
+      {"/v1/maintenance", R"({"target": "shop", "message": 5})", 400, "not a string"},
+      {"/v1/maintenance", R"({"target": "shop", "mesage": "x"})", 400, "did you mean"},
       {"/v1/stop", R"({"force": 1})", 400, "neither true nor false"},
       {"/v1/restart?wat=1", R"({"target": "shop"})", 400, "unknown parameter"},
       {"/v1/restart?wait=maybe", R"({"target": "shop"})", 400, "neither 1 nor 0"},

@@ -50,6 +50,22 @@ TEST(Metrics, CarryWhatTheStatusSays) {
            R"(drover_pool_workers{pool="shop",state="backoff"} 1)",
            R"(drover_pool_workers_desired{pool="shop"} 3)",
            R"(drover_requests_blocked_total{pool="shop"} 8)",
+           R"(drover_requests_spilled_total{pool="shop"} 9)",
+           R"(drover_deadline_exceeded_total{pool="shop"} 10)",
+           R"(drover_retry_budget_exhausted_total{pool="shop"} 11)",
+           R"(drover_breaker_state{pool="shop"} 1)",
+           R"(drover_breaker_opened_total{pool="shop"} 12)",
+           R"(drover_pool_held{pool="shop"} 1)",
+           R"(drover_pool_maintenance{pool="shop"} 1)",
+           R"(drover_queue_rejected_total{pool="shop",reason="shed"} 0)",
+           R"(drover_queue_rejected_total{pool="shop",reason="breaker"} 0)",
+           R"(drover_queue_rejected_total{pool="shop",reason="maintenance"} 0)",
+           R"(drover_clients_limited_total{listener="web",reason="connections"} 13)",
+           R"(drover_clients_limited_total{listener="web",reason="requests"} 14)",
+           R"(drover_clients_slow_total{listener="web"} 15)",
+           "drover_accept_pauses_total 16",
+           "drover_access_log_lines_total 17",
+           "drover_access_log_dropped_total 18",
            R"(drover_worker_suspect{pool="shop",worker="1"} 0)",
            R"(drover_worker_ejected{pool="shop",worker="1"} 0)",
            R"(drover_worker_share_ratio{pool="shop",worker="1"} 0.5)",
@@ -116,6 +132,17 @@ TEST(Metrics, LeaveOutWhatIsNotThere) {
   EXPECT_THAT(text, Not(HasSubstr("drover_worker_start_time_seconds{pool=\"shop\",worker=\"3\"}")));
   EXPECT_THAT(text, Not(HasSubstr("drover_worker_suspect{pool=\"shop\",worker=\"3\"}")));
   EXPECT_THAT(metrics_text({}), Not(HasSubstr("drover_worker_")));
+}
+
+TEST(Metrics, PoolWithoutABreakerHasNoStateOfOne) {
+  auto status = sample_status();
+  status.pools[0].breaker.reset();
+  status.pools[0].hold_seconds = -1;
+  status.pools[0].maintenance = false;
+  const std::string text = metrics_text(status);
+  EXPECT_THAT(text, Not(HasSubstr("drover_breaker_state")));
+  EXPECT_THAT(text, HasSubstr("drover_pool_held{pool=\"shop\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("drover_pool_maintenance{pool=\"shop\"} 0\n"));
 }
 
 TEST(Metrics, FailingWorkerIsNotUp) {

@@ -66,6 +66,10 @@ inline backends::ClusterStatus sample_status() {
   shop.in_flight = 3;
   shop.queue_length = 4;
   shop.fewest = 2;
+  shop.hold_seconds = 12.5;
+  shop.maintenance = true;
+  shop.maintenance_message = "back at \x1b[31m noon";
+  shop.breaker = balancer::BreakerState::open;
   shop.most = 4;
   shop.capacity = 16;
   shop.roll = {"running", 1, 3, ""};
@@ -100,11 +104,19 @@ inline backends::ClusterStatus sample_status() {
   totals.client_disconnects[3] = 7;
   totals.truncated = 2;
   totals.blocked = 8;
+  totals.spilled = 9;
+  totals.deadlines = 10;
+  totals.unpaid = 11;
+  totals.breaker_opened = 12;
   totals.duration.buckets[0] = 80;
   totals.duration.buckets[2] = 10;
   totals.duration.buckets.back() = 4;
   totals.duration.sum_us = 2'500'000;
   status.traffic.pools.push_back(totals);
+  status.traffic.listeners.push_back({{13, 14}, 15});
+  status.traffic.accept_pauses = 16;
+  status.traffic.access_lines = 17;
+  status.traffic.access_dropped = 18;
   return status;
 }
 

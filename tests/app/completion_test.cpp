@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 namespace drover::app {
 namespace {
@@ -38,7 +39,8 @@ TEST(Completion, KnowsEveryVerbAndOption) {
   std::vector<std::string> names;
   for (const VerbShape& each : verbs) names.push_back(each.name);
   EXPECT_THAT(names, testing::UnorderedElementsAre("run", "check", "status", "ps", "top", "events", "logs", "why", "config", "restart", "drain",
-                                                   "resume", "scale", "stop", "send", "request", "state", "completion", "version", "demo-worker"));
+                                                   "resume", "scale", "hold", "maintenance", "stop", "send", "request", "state", "completion",
+                                                   "version", "demo-worker"));
   for (const std::string& script : {bash_completion(verbs), zsh_completion(verbs), fish_completion(verbs)}) {
     for (const VerbShape& verb : verbs) {
       EXPECT_THAT(script, HasSubstr(verb.name));
@@ -54,8 +56,8 @@ TEST(Completion, KnowsEveryVerbAndOption) {
 
 TEST(Completion, TargetsFollowWhereTheyAreTaken) {
   for (const VerbShape& verb : shape()) {
-    const bool targets =
-        verb.name == "restart" || verb.name == "drain" || verb.name == "resume" || verb.name == "logs" || verb.name == "why" || verb.name == "scale";
+    const std::set<std::string> takers{"restart", "drain", "resume", "logs", "why", "scale", "hold", "maintenance"};
+    const bool targets = takers.contains(verb.name);
     EXPECT_EQ(verb.follows == Follows::target, targets) << verb.name;
     EXPECT_EQ(verb.follows == Follows::one_target, verb.name == "send" || verb.name == "request") << verb.name;
     EXPECT_EQ(verb.follows == Follows::action, verb.name == "state") << verb.name;

@@ -191,5 +191,18 @@ TEST(Tables, AWorkersOwnFiguresAreInItsNote) {
   EXPECT_THAT(worker_table(all, {}, kAnyWidth), Not(HasSubstr("reports")));
 }
 
+TEST(Summary, SaysWhatKeepsAPoolsClientsAway) {
+  json::value all = status();
+  json::object& pool = all.at("pools").at(0).as_object();
+  pool["held"] = 12.4;
+  pool["maintenance"] = {{"message", "back at \x1b[31m noon"}};
+  pool["breaker"] = "half_open";
+  EXPECT_THAT(summary(all), HasSubstr(R"(6 waiting, held for 12s more, in maintenance (back at \x1b[31m noon), circuit breaker open)"));
+  pool["held"] = nullptr;
+  pool["maintenance"] = nullptr;
+  pool["breaker"] = "closed";
+  EXPECT_THAT(summary(all), HasSubstr("6 waiting, rolling restart"));
+}
+
 }  // namespace
 }  // namespace drover::app

@@ -4,6 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/eventfd.h>
+
+#include <utility>
+
 namespace drover::backends {
 namespace {
 
@@ -40,6 +44,50 @@ TEST_F(Boards, HoldWhatAPoolMayGrowTo) {
   const board::Shape theirs = balancer::shape_of(config, config.proxy.threads, 1);
   EXPECT_EQ(theirs.rows, boards.shape().rows) << "what a proxy computes";
   EXPECT_EQ(boards.slot_totals({1, 60}).requests, 0U);
+}
+
+TEST_F(Boards, AHoldIsToldAtOnceAndOutlivesProxies) {
+  const base::UniqueFd bell(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  boards.add(proxy, {bell.get()});
+  const auto& facts = boards.supervisor_board();
+  const auto rung = [&] {
+    eventfd_t times = 0;
+    return ::eventfd_read(bell.get(), &times) == 0;
+  };
+  std::uint32_t epoch = facts.epoch();
+  const auto told = [&] { return std::exchange(epoch, facts.epoch()) != facts.epoch() && rung(); };
+  boards.write_hold(1, at(5000));
+  EXPECT_TRUE(told());
+  EXPECT_EQ(facts.hold_until(1), 5'000'000'000U);
+  EXPECT_EQ(facts.hold_until(0), 0U);
+  boards.write_maintenance(1, "back at noon");
+  EXPECT_TRUE(told());
+  boards.remove(proxy);
+  EXPECT_EQ(facts.hold_until(1), 5'000'000'000U);
+  EXPECT_EQ(facts.maintenance_message(1), "back at noon");
+  boards.add(proxy, {bell.get()});
+  boards.write_hold(1, std::nullopt);
+  EXPECT_TRUE(told()) << "who waits is woken";
+  EXPECT_EQ(facts.hold_until(1), 0U);
+  boards.write_maintenance(1, std::nullopt);
+  EXPECT_FALSE(facts.maintenance(1));
+}
+
+TEST_F(Boards, BreakersAndPausesOfDeadProxiesStayCounted) {
+  boards.add(proxy, {});
+  proxy.pool(1).breaker.store(static_cast<std::uint32_t>(balancer::BreakerState::open));
+  proxy.pool(1).breaker_opened.store(3);
+  proxy.thread(0).accept_pauses.add(4);
+  proxy.thread(1).accept_pauses.add(5);
+  EXPECT_EQ(boards.pool_figures(1).breaker, balancer::BreakerState::open);
+  EXPECT_EQ(boards.pool_figures(1).breaker_opened, 3U);
+  EXPECT_EQ(boards.accept_pauses(), 9U);
+  proxy.pool(0).breaker.store(77);
+  EXPECT_EQ(boards.pool_figures(0).breaker, balancer::BreakerState::half_open) << "a proxy's nonsense goes no further";
+  boards.remove(proxy);
+  EXPECT_EQ(boards.pool_figures(1).breaker, balancer::BreakerState::closed) << "the next proxy begins anew";
+  EXPECT_EQ(boards.pool_figures(1).breaker_opened, 3U);
+  EXPECT_EQ(boards.accept_pauses(), 9U);
 }
 
 TEST_F(Boards, RowsUsedGrowBeforeARowIsOpenedAndShrinkWithTheLast) {

@@ -60,6 +60,59 @@ TEST(Slot, Failing_ClosesTheGate_AndRiseReopensIt) {
   EXPECT_TRUE(story.did(EffectType::open_gate));
 }
 
+TEST(Slot, Fresh_ItsShareGrowsAlongSlowStart) {
+  Story story;
+  story.config.slow_start = 10s;
+  const auto share = [&](base::Millis after) { return warm_share(story.at(), story.now + after, story.config); };
+  story.begin();
+  EXPECT_EQ(share(0s), kWholeShare) << "it gets nothing yet: there is nothing to grow";
+  story.pass(5s);
+  story.say(1, EventType::probe_passed);
+  EXPECT_EQ(share(0s), kFreshShare);
+  EXPECT_EQ(share(1s), 10U) << "never less than a tenth";
+  EXPECT_EQ(share(5s), 50U);
+  EXPECT_EQ(share(9999ms), 99U);
+  EXPECT_EQ(share(10s), 100U);
+  EXPECT_EQ(share(1h), 100U);
+  ASSERT_TRUE(warm_at(story.at(), story.now, story.config));
+  EXPECT_EQ(*warm_at(story.at(), story.now, story.config), story.now + 10s);
+  EXPECT_FALSE(warm_at(story.at(), story.now + 10s, story.config));
+}
+
+TEST(Slot, Recovered_WarmsUpAgain_ContinuedDoesNot) {
+  Story story;
+  story.config.slow_start = 10s;
+  story.begin_ready();
+  const auto share = [&] { return warm_share(story.at(), story.now, story.config); };
+  story.pass(20s);
+  EXPECT_EQ(share(), 100U);
+  story.say(1, EventType::paused);
+  story.say(1, EventType::continued);
+  EXPECT_EQ(share(), 100U) << "a signal has taken none of its warmth";
+  story.say(1, EventType::ejected);
+  story.say(1, EventType::admitted);
+  EXPECT_EQ(share(), 10U);
+  story.pass(4s);
+  EXPECT_EQ(share(), 40U);
+  for (int i = 0; i < 3; ++i) story.say(1, EventType::probe_failed);
+  for (int i = 0; i < 2; ++i) story.say(1, EventType::probe_passed);
+  ASSERT_TRUE(eligible(story.at()));
+  EXPECT_EQ(share(), 10U);
+  story.pass(20s);
+  story.say(1, EventType::exited);
+  story.pass(5s);
+  ASSERT_EQ(story.at().incarnation, 2U);
+  story.say(1, EventType::probe_passed);
+  EXPECT_EQ(share(), 10U) << "a new life begins anew";
+}
+
+TEST(Slot, WithoutSlowStart_HasTheWholeAtOnce) {
+  Story story;
+  story.begin_ready();
+  EXPECT_EQ(warm_share(story.at(), story.now, story.config), kWholeShare);
+  EXPECT_FALSE(warm_at(story.at(), story.now, story.config));
+}
+
 TEST(Slot, Busy_IsNeutral) {
   Story story;
   story.begin_ready();

@@ -34,6 +34,7 @@ void World::check() {
       const auto same = [state](const Before& b) { return b.incarnation == state->incarnation && b.lifecycle == state->lifecycle; };
       if (!same(was.present) && std::ranges::none_of(was.others, same)) life.book.entered = now_;
       check_gate(slot, *state, life.book);
+      check_share(slot, *state, life.book);
       check_times(slot, *state, life.book);
     }
   }
@@ -49,6 +50,16 @@ void World::check_gate(std::uint32_t slot, const SlotState& state, const Book& b
   if (book.gate && (told_to_leave || state.lifecycle != Lifecycle::running)) violate(1, slot, "gate open for a worker told to leave");
   const bool leaves = state.leaving == Leaving::replaced || state.leaving == Leaving::retired;
   if (!book.gate && book.fit() && !told_to_leave && !leaves) violate(2, slot, "gate closed for a worker fit to serve");
+}
+
+void World::check_share(std::uint32_t slot, const SlotState& state, Book& book) {
+  if (book.failing || book.ejected) book.fresh_since.reset();
+  if (!book.gate) return;
+  if (!book.fresh_since) book.fresh_since = now_;
+  const Millis passed = std::chrono::duration_cast<Millis>(now_ - *book.fresh_since);
+  std::int64_t percent = 100;
+  if (passed < config_.slow_start) percent = std::max<std::int64_t>(10, passed.count() * 100 / config_.slow_start.count());
+  if (warm_share(state, now_, config_) != percent) violate(17, slot, "its share is not that of a worker that warms up, or is warm");
 }
 
 void World::check_times(std::uint32_t slot, const SlotState& state, const Book& book) {

@@ -77,7 +77,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Plant{Defect::own_word_not_heard, "own_word_not_heard"}, Plant{Defect::dismissed_while_busy, "dismissed_while_busy"},
                     Plant{Defect::dismissed_again, "dismissed_again"}, Plant{Defect::farewell_without_end, "farewell_without_end"},
                     Plant{Defect::disconnect_not_heard, "disconnect_not_heard"}, Plant{Defect::dismissed_goes_on, "dismissed_goes_on"},
-                    Plant{Defect::own_leave_counted, "own_leave_counted"}, Plant{Defect::leavers_spin, "leavers_spin"}),
+                    Plant{Defect::own_leave_counted, "own_leave_counted"}, Plant{Defect::leavers_spin, "leavers_spin"},
+                    Plant{Defect::slow_start_once, "slow_start_once"}),
     [](const auto& plant) { return std::string(plant.param.name); });
 
 TEST(Simulation, SameSeed_SameLife) {

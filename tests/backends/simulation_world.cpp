@@ -50,6 +50,7 @@ void World::roll_config() {
   config_.node = chance(60) ? "off" : chance(75) ? "cluster" : "fork";
   if (chance(30)) config_.dispatch = chance(50) ? config::Dispatch::handoff : config::Dispatch::shared;
   config_.rolling.order = static_cast<config::RollOrder>(rng_.below(3));
+  config_.slow_start = Millis(static_cast<std::int64_t>(seed_ % 3) * 4000);
 }
 
 std::optional<std::string> World::run() {

@@ -43,6 +43,8 @@ namespace drover::backends::simulation {
 /// 16  a Node worker is told once to finish, when it drains and nobody is inside (at once, if its clients come past the proxy), and not
 ///     signalled before its time is over; one that goes of its own will is no death, and the next one follows at once, but never sooner
 ///     than restart.delay after its start; after either nothing brings it back to work
+/// 17  one that gets work for the first time, or again after it had failed or been ejected, begins with a tenth of its share, has the part of
+///     slow_start that has passed if that is more, and the whole when it is over
 class World {
  public:
   explicit World(std::uint64_t seed);
@@ -100,6 +102,7 @@ class World {
     std::optional<base::TimePoint> closed;       ///< its channel, after either of them
     bool knows = false;                          ///< it is to finish
     std::optional<base::TimePoint> fit_since;
+    std::optional<base::TimePoint> fresh_since;
     Cause cause = Cause::exit_zero;
     bool fit() const { return known_alive && ready && !failing && !paused && !suspect && !ejected && !declined && !knows; }
   };
@@ -212,6 +215,7 @@ class World {
 
   // the judge's rules (simulation_judge.cpp)
   void check();
+  void check_share(std::uint32_t slot, const SlotState& state, Book& book);
   void check_gate(std::uint32_t slot, const SlotState& state, const Book& book);
   void check_times(std::uint32_t slot, const SlotState& state, const Book& book);
   void check_signal(std::uint32_t slot, base::Incarnation incarnation, const Book& book);

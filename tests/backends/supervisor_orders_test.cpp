@@ -25,8 +25,27 @@ class OrderTest : public fakes::SupervisorCase {
     bool ok = false;
   };
   base::Result<OrderId> order(Order::Verb verb, const std::string& target, Told& told, std::uint32_t count = 0) {
-    Order order{verb, {}, count, false};
+    Order order;
+    order.verb = verb;
+    order.count = count;
     if (!target.empty()) order.target = *parse_target(target);
+    return give(order, told);
+  }
+  static Order of_pool(Order::Verb verb) {
+    Order order;
+    order.verb = verb;
+    order.target = *parse_target("shop");
+    return order;
+  }
+  Told carry_out(const Order& order) {
+    Told told;
+    const auto id = give(order, told);
+    EXPECT_TRUE(id) << (id ? "" : id.error().message);
+    EXPECT_TRUE(wait([&] { return told.done; }));
+    return told;
+  }
+  PoolStatus pool() const { return supervisor_->status().pools.at(0); }
+  base::Result<OrderId> give(const Order& order, Told& told) {
     return supervisor_->order(order, [&told](const OrderProgress& progress) {
       EXPECT_FALSE(told.done) << "told after the end: " << progress.line;
       told.lines.push_back(progress.line);
@@ -187,6 +206,99 @@ TEST_F(OrderTest, DrainedPool_HasNobody_RestartSaysSo) {
   EXPECT_EQ(refused(Order::Verb::restart, "shop").code, EBUSY);
   EXPECT_TRUE(carry_out(Order::Verb::resume, "shop").ok);
   EXPECT_TRUE(eligible(1) && eligible(2));
+}
+
+TEST_F(OrderTest, HeldPool_IsHeldUntilItsTimeIsOver_TheNewerHoldWins) {
+  begin_all_ready();
+  EXPECT_LT(pool().hold_seconds, 0);
+  Order hold = of_pool(Order::Verb::hold);
+  hold.most = 1h;
+  const Told told = carry_out(hold);
+  EXPECT_TRUE(told.ok);
+  EXPECT_THAT(told.lines.back(), HasSubstr("drover resume shop"));
+  EXPECT_GT(pool().hold_seconds, 3000);
+  EXPECT_TRUE(eligible(1) && eligible(2)) << "its workers stay as they are";
+  hold.most = 300ms;
+  carry_out(hold);
+  EXPECT_LT(pool().hold_seconds, 1);
+  EXPECT_TRUE(wait([&] { return pool().hold_seconds < 0; }));
+  ASSERT_EQ(events("poolHeld").size(), 2U);
+  EXPECT_EQ(events("poolHeld")[0].data.at("seconds"), 3600.0);
+  ASSERT_EQ(events("poolReleased").size(), 1U);
+  EXPECT_EQ(events("poolReleased")[0].data.at("why"), "time");
+}
+
+TEST_F(OrderTest, OffAndResumeEndAHold_ResumeEndsMaintenanceToo) {
+  begin_all_ready();
+  Order hold = of_pool(Order::Verb::hold);
+  hold.most = 1h;
+  EXPECT_TRUE(carry_out(hold).ok);
+  Order maintenance = of_pool(Order::Verb::maintenance);
+  maintenance.message = "zur\u00fcck um 12";
+  EXPECT_TRUE(carry_out(maintenance).ok);
+  EXPECT_TRUE(pool().maintenance);
+  EXPECT_EQ(pool().maintenance_message, "zur\u00fcck um 12");
+  hold.off = true;
+  EXPECT_TRUE(carry_out(hold).ok);
+  EXPECT_LT(pool().hold_seconds, 0);
+  EXPECT_TRUE(pool().maintenance) << "each ends its own";
+  EXPECT_TRUE(carry_out(hold).ok) << "nothing to end is as well";
+  hold.off = false;
+  EXPECT_TRUE(carry_out(hold).ok);
+  EXPECT_TRUE(carry_out(Order::Verb::resume, "shop.1").ok);
+  EXPECT_GT(pool().hold_seconds, 0) << "one worker's return is not the pool's";
+  EXPECT_TRUE(carry_out(Order::Verb::resume, "shop").ok);
+  EXPECT_LT(pool().hold_seconds, 0);
+  EXPECT_FALSE(pool().maintenance);
+  ASSERT_EQ(events("poolReleased").size(), 2U);
+  EXPECT_EQ(events("poolReleased")[1].data.at("why"), "operator");
+  ASSERT_EQ(events("poolMaintenance").size(), 2U);
+  EXPECT_EQ(events("poolMaintenance")[0].data.at("on"), true);
+  EXPECT_EQ(events("poolMaintenance")[1].data.at("on"), false);
+}
+
+TEST_F(OrderTest, WhatCanNotBeHeldOrSaid_IsRefusedWithTheReason) {
+  add_pool("tcp", 1, {});
+  config_.pools.back().dispatch = config::Dispatch::shared;
+  ASSERT_TRUE(begin());
+  const auto says = [&](Order order) {
+    Told told;
+    const auto id = supervisor_->order(order, [](const OrderProgress&) {});
+    EXPECT_FALSE(id);
+    return id ? std::string() : id.error().message;
+  };
+  Order hold = of_pool(Order::Verb::hold);
+  for (const base::Millis most : {base::Millis(0), base::Millis(-1), kHoldMost + 1ms}) {
+    hold.most = most;
+    EXPECT_THAT(says(hold), HasSubstr("at most"));
+  }
+  hold.most = 1s;
+  hold.target.slot = 1;
+  EXPECT_THAT(says(hold), HasSubstr("drover drain shop.1"));
+  hold.target = *parse_target("nosuch");
+  EXPECT_THAT(says(hold), HasSubstr("unknown pool"));
+  hold.target = *parse_target("tcp");
+  EXPECT_THAT(says(hold), HasSubstr("shared"));
+  Order maintenance = of_pool(Order::Verb::maintenance);
+  maintenance.message = std::string(board::SupervisorBoard::kMaxMessage + 1, 'x');
+  EXPECT_THAT(says(maintenance), HasSubstr("240 are the most"));
+  for (const std::string& bad : {std::string("a\nb"), std::string("a\x1b[31m"), std::string("a\0b", 3), std::string("\x7f")}) {
+    maintenance.message = bad;
+    EXPECT_THAT(says(maintenance), HasSubstr("control character"));
+  }
+  EXPECT_FALSE(pool().maintenance);
+  EXPECT_LT(pool().hold_seconds, 0);
+  EXPECT_TRUE(events("poolHeld").empty());
+}
+
+TEST_F(OrderTest, StopOfAHeldCluster_LetsThroughWhoWaits) {
+  begin_all_ready();
+  Order hold = of_pool(Order::Verb::hold);
+  hold.most = 1h;
+  EXPECT_TRUE(carry_out(hold).ok);
+  EXPECT_EQ(stop(), 0);
+  ASSERT_EQ(events("poolReleased").size(), 1U);
+  EXPECT_EQ(events("poolReleased")[0].data.at("why"), "stopping");
 }
 
 TEST_F(OrderTest, Scale_UpAndDown) {

@@ -15,22 +15,37 @@ namespace {
 using test::PoolWorld;
 constexpr std::uint64_t kMiB = 1 << 20;
 
-class EveryStrategy : public ::testing::TestWithParam<Strategy> {
+/// What its requests and workers are like, as far as a strategy asks for it: one that goes by a hash gets requests with and without one,
+/// one that goes by latencies a pool in which nothing is known yet and one whose workers have answered.
+struct Tested {
+  Strategy strategy;
+  bool told = false;
+};
+
+void PrintTo(const Tested& tested, std::ostream* out) { *out << tested.strategy.name; }
+
+class EveryStrategy : public ::testing::TestWithParam<Tested> {
  protected:
-  PoolWorld world(std::uint32_t workers, std::uint64_t seed = 1) const { return PoolWorld(workers, GetParam(), seed); }
+  PoolWorld world(std::uint32_t workers, std::uint64_t seed = 1) const {
+    PoolWorld pool(workers, GetParam().strategy, seed);
+    pool.keyed = GetParam().told;
+    if (GetParam().told && GetParam().strategy.wants_latency) pool.usual_us = 5'000;
+    return pool;
+  }
+  const Strategy& strategy() const { return GetParam().strategy; }
 };
 
 /// An exchange's life in a world that answers: memory grows by what a worker serves, and a figure comes now and then.
 void live(PoolWorld& world, std::uint32_t workers, int exchanges, std::vector<int>& served, base::Rng& rng) {
   std::vector<Lease> held;
   for (int i = 0; i < exchanges; ++i) {
-    const auto result = world.claimer().claim({});
+    const auto result = world.claim();
     ASSERT_TRUE(result.lease);
     held.push_back(*result.lease);
     ++served[result.lease->row - world.row(0)];
     if (held.size() >= 2 * workers) {
       const std::size_t ends = rng.below(held.size());
-      world.claimer().release(held[ends]);
+      world.finish(held[ends]);
       held.erase(held.begin() + static_cast<std::ptrdiff_t>(ends));
     }
     if (i % 100 == 99) {
@@ -42,7 +57,7 @@ void live(PoolWorld& world, std::uint32_t workers, int exchanges, std::vector<in
 
 TEST_P(EveryStrategy, EmptyPool_Nobody) {
   PoolWorld pool = world(3);
-  const auto result = pool.claimer().claim({});
+  const auto result = pool.claim();
   EXPECT_FALSE(result.lease);
   EXPECT_EQ(result.why, NoLease::nobody);
 }
@@ -69,12 +84,13 @@ TEST_P(EveryStrategy, Proposal_IsInRangeWhateverTheFigures) {
                        .memory_bytes = wild(3),
                        .load_epoch = static_cast<std::uint32_t>(rng.below(3)),
                        .claims = wild(5),
-                       .share = static_cast<std::uint32_t>(rng.below(3) * 50)};
+                       .share = static_cast<std::uint32_t>(rng.below(3) * 50),
+                       .latency_us = wild(4)};
     }
-    Turn turn{rng.below(4) == 0 ? rng.next() : rng.below(9) << 32U, &rng, notes};
-    const std::size_t chosen = GetParam().propose(candidates, turn);
+    Turn turn{rng.below(4) == 0 ? rng.next() : rng.below(9) << 32U, &rng, notes, rng.below(4) == 0 ? 0 : rng.next(), 1 + rng.unit()};
+    const std::size_t chosen = strategy().propose(candidates, turn);
     ASSERT_LT(chosen, candidates.size());
-    if (GetParam().admitted != nullptr) GetParam().admitted(candidates, chosen, turn);
+    if (strategy().admitted != nullptr) strategy().admitted(candidates, chosen, turn);
   }
 }
 
@@ -144,6 +160,25 @@ TEST_P(EveryStrategy, AHalfShareGetsHalfAsMuchAndTheOthersStayEven) {
   }
 }
 
+TEST_P(EveryStrategy, WhereNobodyHasTheWhole_SharesAreRelative) {
+  PoolWorld even = world(3);
+  even.come_all(3);
+  std::vector<int> served(even.rows());
+  for (std::uint32_t w = 0; w < 3; ++w) even.facts().write_share(even.row(w), 10);
+  for (int i = 0; i < 9000; ++i) ++served[*even.serve()];
+  for (std::uint32_t w = 0; w < 3; ++w) EXPECT_NEAR(served[w], 3000, 450) << "all are as fresh; worker " << w + 1;
+
+  PoolWorld pool = world(3);
+  pool.come_all(3);
+  served.assign(pool.rows(), 0);
+  for (const std::uint32_t w : {0U, 1U, 2U}) pool.facts().write_share(pool.row(w), w == 2 ? 60 : 10);
+  for (int i = 0; i < 9000; ++i) ++served[*pool.serve()];
+  for (const std::size_t fresh : {0, 1}) {
+    EXPECT_GT(served[fresh], 300) << "worker " << fresh + 1;
+    EXPECT_LT(served[fresh], 1500) << "a sixth of the warmer one's share, not a third of all; worker " << fresh + 1;
+  }
+}
+
 TEST_P(EveryStrategy, AShareOfNothingIsUsedOnlyWhenNobodyElseMayBe) {
   PoolWorld pool = world(3);
   pool.come_all(3);
@@ -151,7 +186,7 @@ TEST_P(EveryStrategy, AShareOfNothingIsUsedOnlyWhenNobodyElseMayBe) {
   pool.facts().write_share(pool.row(2), 0);
   for (int i = 0; i < 300; ++i) ASSERT_EQ(pool.serve(), 1U);
   // Full is not gone: who is willing is waited for.
-  EXPECT_EQ(pool.claimer().claim({}, [](void*, const Lease&) { return false; }).why, NoLease::full);
+  EXPECT_EQ(pool.claim({}, [](void*, const Lease&) { return false; }).why, NoLease::full);
   EXPECT_EQ(pool.claims(0) + pool.claims(2), 0U);
   const std::vector<Lease> tried{pool.lease_of(1)};
   std::set<std::uint32_t> seen;
@@ -167,9 +202,9 @@ TEST_P(EveryStrategy, ASmallShareIsUsedAtOnceWhenTheOthersAreFullOrGone) {
   pool.facts().write_share(pool.row(0), 1);
   const auto admit = [](void* context, const Lease& lease) { return static_cast<PoolWorld*>(context)->row(0) == lease.row; };
   for (int i = 0; i < 100; ++i) {
-    const auto result = pool.claimer().claim({}, admit, &pool);
+    const auto result = pool.claim({}, admit, &pool);
     ASSERT_TRUE(result.lease);
-    pool.claimer().release(*result.lease);
+    pool.finish(*result.lease);
   }
   pool.go(1);
   for (int i = 0; i < 100; ++i) ASSERT_EQ(pool.serve(), 0U);
@@ -224,13 +259,13 @@ TEST_P(EveryStrategy, Avoided_IsNotGivenAgain) {
   pool.come_all(3);
   std::vector<Lease> tried;
   for (int i = 0; i < 3; ++i) {
-    const auto result = pool.claimer().claim({tried});
+    const auto result = pool.claim({tried});
     ASSERT_TRUE(result.lease);
     for (const Lease& lease : tried) EXPECT_NE(lease.row, result.lease->row);
-    pool.claimer().release(*result.lease);
+    pool.finish(*result.lease);
     tried.push_back(*result.lease);
   }
-  const auto nobody = pool.claimer().claim({tried});
+  const auto nobody = pool.claim({tried});
   EXPECT_FALSE(nobody.lease);
   EXPECT_EQ(nobody.why, NoLease::nobody);
 }
@@ -240,10 +275,10 @@ TEST_P(EveryStrategy, FullOnes_AreLeftAndTheRestIsServed) {
   pool.come_all(4);
   const auto admit = [](void* context, const Lease& lease) { return static_cast<PoolWorld*>(context)->row(2) == lease.row; };
   for (int i = 0; i < 100; ++i) {
-    const auto result = pool.claimer().claim({}, admit, &pool);
+    const auto result = pool.claim({}, admit, &pool);
     ASSERT_TRUE(result.lease);
     EXPECT_EQ(result.lease->row, pool.row(2));
-    pool.claimer().release(*result.lease);
+    pool.finish(*result.lease);
   }
   for (std::uint32_t w = 0; w < 4; ++w) EXPECT_EQ(pool.in_flight(w), 0U) << "a refused claim leaves the gate";
   EXPECT_EQ(pool.claims(0) + pool.claims(1) + pool.claims(3), 0U);
@@ -254,7 +289,7 @@ TEST_P(EveryStrategy, AllFull_SaysFull) {
   pool.come_all(4);
   int asked = 0;
   const auto admit = [](void* context, const Lease&) { return ++*static_cast<int*>(context), false; };
-  const auto result = pool.claimer().claim({}, admit, &asked);
+  const auto result = pool.claim({}, admit, &asked);
   EXPECT_FALSE(result.lease);
   EXPECT_EQ(result.why, NoLease::full);
   EXPECT_EQ(asked, 4) << "each is asked once";
@@ -269,7 +304,7 @@ TEST_P(EveryStrategy, AThousandRows_AllServedWithoutAllocation) {
   std::vector<Lease> avoided{pool.lease_of(5), pool.lease_of(900)};
   const std::uint64_t before = test::allocations();
   for (int i = 0; i < 8192; ++i) {
-    const auto result = pool.claimer().claim({avoided});
+    const auto result = pool.claim({avoided});
     if (!result.lease) break;
     held.push_back(*result.lease);
   }
@@ -285,13 +320,27 @@ TEST_P(EveryStrategy, AThousandRows_AllServedWithoutAllocation) {
 TEST(Strategies, AreThoseThatAConfigurationMayName) {
   std::vector<std::string_view> names;
   for (const Strategy& each : strategies()) names.push_back(each.name);
-  EXPECT_TRUE(std::ranges::equal(names, config::strategy_names()));
+  std::vector<std::string_view> accepted;
+  for (const config::Key& key : config::section("pool").keys()) {
+    if (key.name != "strategy") continue;
+    for (const config::Choice& choice : key.choices) accepted.push_back(choice.name);
+  }
+  EXPECT_EQ(names, accepted);
 }
 
-INSTANTIATE_TEST_SUITE_P(Table, EveryStrategy, ::testing::ValuesIn(strategies().begin(), strategies().end()), [](const auto& tested) {
-  std::string name(tested.param.name);
+std::vector<Tested> all_tested() {
+  std::vector<Tested> all;
+  for (const Strategy& each : strategies()) {
+    all.push_back({each, false});
+    if (each.wants_hash || each.wants_latency) all.push_back({each, true});
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, EveryStrategy, ::testing::ValuesIn(all_tested()), [](const auto& tested) {
+  std::string name(tested.param.strategy.name);
   std::erase_if(name, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; });
-  return name;
+  return name + (tested.param.told ? "_told" : "");
 });
 
 TEST(Allocations, AreCounted) {
@@ -312,7 +361,4 @@ TEST(StrategyTable, NamesAreUniqueAndFound) {
 }
 
 }  // namespace
-
-void PrintTo(const Strategy& strategy, std::ostream* out) { *out << strategy.name; }
-
 }  // namespace drover::balancer

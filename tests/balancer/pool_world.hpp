@@ -3,6 +3,7 @@
 #pragma once
 
 #include "balancer/claim.hpp"
+#include "balancer/latency.hpp"
 
 #include <cstdint>
 #include <map>
@@ -16,7 +17,8 @@ namespace drover::test {
 
 class PoolWorld {
  public:
-  explicit PoolWorld(std::uint32_t workers, const balancer::Strategy& strategy, std::uint64_t seed = 1) : strategy_(strategy) {
+  explicit PoolWorld(std::uint32_t workers, const balancer::Strategy& strategy, std::uint64_t seed = 1)
+      : strategy_(strategy), keys_(seed ^ 0x6b657973U) {
     const std::uint32_t neighbours[] = {3, workers};  // the pool under test doesn't begin at row 0
     const board::Shape shape = board::make_shape(neighbours, 1, 1);
     auto facts = board::SupervisorBoard::create(shape);
@@ -50,6 +52,11 @@ class PoolWorld {
 
   void memory(std::uint32_t index, std::uint64_t bytes) { facts_->write_load(row(index), bytes); }
 
+  /// A worker's answer took so long, at now_ns.
+  void answered_in(std::uint32_t index, std::uint64_t us) {
+    balancer::note_latency(board_->latency(row(index)), board_->gate(row(index)).view().incarnation, us, now_ns);
+  }
+
   std::uint32_t row(std::uint32_t index) const { return rows_.first + index; }
   std::uint32_t rows() const { return rows_.count; }
   std::uint64_t claims(std::uint32_t index) const { return board_->row(row(index)).claims.load(); }
@@ -60,16 +67,36 @@ class PoolWorld {
   board::SupervisorBoard& facts() { return *facts_; }
   board::ProxyBoard& board() { return *board_; }
 
+  /// A request as the proxy would ask for it: each has a hash of its own where the strategy goes by one, or as `keyed` says.
+  balancer::Ask ask(const balancer::Avoid& avoid = {}) {
+    return {.avoid = avoid, .now_ns = now_ns, .hash = strategy_.wants_hash && keyed ? keys_.next() : 0};
+  }
+  balancer::ClaimResult claim(const balancer::Avoid& avoid = {}, balancer::Claimer::Admit admit = nullptr, void* context = nullptr) {
+    return claimer_->claim(ask(avoid), admit, context);
+  }
+
+  /// The exchange ends.
+  void finish(const balancer::Lease& lease) {
+    if (usual_us != 0) answered_in(lease.row - rows_.first, usual_us + keys_.below(usual_us / 4));
+    now_ns += 1'000'000;
+    claimer_->release(lease);
+  }
+
+  std::uint64_t now_ns = 1'000'000'000'000;
+  bool keyed = true;
+  std::uint64_t usual_us = 0;  ///< every worker answers in about so long; 0: nobody says
+
   /// Claims and gives back at once; the row's index, or none.
   std::optional<std::uint32_t> serve(const balancer::Avoid& avoid = {}) {
-    const auto result = claimer_->claim(avoid);
+    const auto result = claim(avoid);
     if (!result.lease) return std::nullopt;
-    claimer_->release(*result.lease);
+    finish(*result.lease);
     return result.lease->row - rows_.first;
   }
 
  private:
   const balancer::Strategy& strategy_;
+  base::Rng keys_;
   std::unique_ptr<board::SupervisorBoard> facts_;
   std::unique_ptr<board::ProxyBoard> board_;
   std::unique_ptr<balancer::Claimer> claimer_;

@@ -49,6 +49,7 @@ TEST(Fold, SumsEveryThreadAndAddsToWhatWasThere) {
       tally.duration.observe(700);
       tally.queue_wait.observe(100);
       tally.blocked.add(7);
+      tally.unpaid.add(8);
       board->thread(thread).claims_after_close.add(6);
       board->thread(thread).loop_turn.observe(10);
       board->thread(thread).heartbeat_ns.set(1);
@@ -63,6 +64,7 @@ TEST(Fold, SumsEveryThreadAndAddsToWhatWasThere) {
   EXPECT_EQ(pool.queue_rejected[1], 24U);
   EXPECT_EQ(pool.truncated, 30U);
   EXPECT_EQ(pool.blocked, 42U);
+  EXPECT_EQ(pool.unpaid, 48U);
   EXPECT_EQ(pool.duration.buckets[1], 6U);
   EXPECT_EQ(pool.duration.sum_us, 4200U);
   EXPECT_EQ(pool.queue_wait.buckets[0], 6U);

@@ -109,7 +109,8 @@ TEST(Effective, ResolvesWhatWasNotSaid) {
   EXPECT_THAT(text, HasSubstr("\nworkers = 4\n"));
   EXPECT_THAT(text, HasSubstr("\nthreads = 4\n"));
   EXPECT_THAT(text, HasSubstr("\n[listener.default]\nbind = \"127.0.0.1:3000\"\nmode = \"http\"\n"));
-  EXPECT_THAT(text, HasSubstr("\n[[route]]\nhost = \"*\"\npath = \"/\"\npool = \"a\"\n"));
+  EXPECT_THAT(text,
+              HasSubstr("\n[[route]]\nhost = \"*\"\npath = \"/\"\nexact = false\nmethods = []\nheaders = {}\npool = \"a\"\n# split is not given\n"));
   EXPECT_THAT(text, HasSubstr("\nready = { tcp = true, notify = false, status = [200], timeout = \"30s\" }  # not given: http, host\n"));
   EXPECT_THAT(text, HasSubstr("\nlimits = {}  # not given: memory, files, nice, core\n"));
   EXPECT_THAT(text, HasSubstr("\nenv = {}\n# env_file is not given\n"));
@@ -128,6 +129,17 @@ TEST(Effective, HidesWhatMayBeSecret) {
   again.pools[0].env = config.pools[0].env;
   expect_same(again, config);
   EXPECT_THAT(effective(config, Secrets::shown), HasSubstr("DB_PASSWORD = \"hunter2\""));
+}
+
+TEST(Effective, HidesWhatARouteWritesToLetSomebodyIn) {
+  const Config config = good(
+      "[pool.a]\ncommand = [\"a\"]\n[[route]]\nrequest = { set = { Authorization = \"Basic hunter2\", X-Api-Key = \"hunter2\", X-Mode = \"old\" } }\n"
+      "response = { add = { Set-Cookie = \"seat=hunter2\" } }\nheaders = { X-Token = \"hunter2\" }\n");
+  const std::string hidden = effective(config);
+  EXPECT_THAT(hidden, Not(HasSubstr("hunter2")));
+  EXPECT_THAT(hidden, HasSubstr("X-Mode = \"old\""));
+  EXPECT_EQ(good(hidden).routes.size(), 1U);
+  EXPECT_EQ(good(effective(config, Secrets::shown)).routes, config.routes);
 }
 
 TEST(Effective, KnowsAUrlWithAPassword) {

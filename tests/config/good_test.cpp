@@ -70,6 +70,10 @@ TEST(KeyTable_Defaults, AreTheModels) {
   const Config config = good("[listener.web]\nmode = \"http\"\n[pool.shop]\ncommand = [\"a\"]\n");
   EXPECT_EQ(config.listeners[0].timeouts, Listener::Timeouts{});
   EXPECT_EQ(config.listeners[0].limits, Listener::Limits{});
+  EXPECT_EQ(config.listeners[0].rates, Listener::Rates{});
+  EXPECT_EQ(config.listeners[0].per_client, Listener::PerClient{});
+  EXPECT_EQ(config.log, Log{});
+  EXPECT_EQ(config.routes, std::vector{Route{}});
   EXPECT_EQ(config.cluster, Cluster{});
   Pool pool;
   pool.name = "shop";
@@ -88,6 +92,7 @@ TEST(Everything, TopSections) {
   EXPECT_EQ(config.admin.token_file, "/etc/drover/token");
   EXPECT_EQ(config.log.level, LogLevel::debug);
   EXPECT_EQ(config.log.format, LogFormat::json);
+  EXPECT_EQ(config.log.access, (Log::Access{"/var/log/drover/access.log", AccessFormat::combined}));
   EXPECT_EQ(config.proxy.threads, 3U);
   EXPECT_EQ(config.proxy.user, "nobody");
 }
@@ -101,6 +106,8 @@ TEST(Everything, Listeners) {
   EXPECT_EQ(web.bind.port, 8080);
   EXPECT_EQ(web.timeouts, (Listener::Timeouts{1s, 2s, 3s, 4500ms}));
   EXPECT_EQ(web.limits, (Listener::Limits{Bytes{1024}, Bytes{2048}, Bytes{1536ULL * 1024 * 1024}, 1000}));
+  EXPECT_EQ(web.rates, (Listener::Rates{Bytes{50}, std::nullopt, 5s}));
+  EXPECT_EQ(web.per_client, (Listener::PerClient{10, 2.5, 7}));
   EXPECT_TRUE(config.listeners[1].bind.unix_path);
   EXPECT_EQ(config.listeners[1].bind.path, "/run/web.sock");
   EXPECT_TRUE(proxied(config.listeners[1]));
@@ -131,9 +138,9 @@ TEST(Everything, Pools) {
   shop.stop = {SIGQUIT, 0s};
   shop.drain = {1s, 2s};
   shop.alert = {Bytes{1ULL << 30U}, 250};
-  shop.timeouts = {1s, 2s, 3s, 4ms};
+  shop.timeouts = {1s, 2s, 3s, 4ms, 1s};
   shop.retry = {1, 0};
-  shop.queue = {1, 0s};
+  shop.queue = {1, 0s, Pool::QueueOrder::newest};
   shop.recycle = {mib(400), mib(600), 10'000, 12h, 0.25};
   shop.rolling = {2, 3, 5s, RollOrder::largest};
   shop.hang = {30s, SIGABRT};
@@ -142,6 +149,11 @@ TEST(Everything, Pools) {
   shop.limits = {mib(1024), 4096, 5, Bytes{0}};
   shop.state = {5, Bytes{1024}, mib(2)};
   shop.idle_stop = 15min;
+  shop.slow_start = 20s;
+  shop.breaker = {40, 10, 20s, 6s};
+  shop.sticky = {"seat", "/etc/drover/seat.key", 36h, true};
+  shop.spill_to = 1;
+  shop.errors = {{503, "/srv/busy.html"}, {504, "/srv/late.html"}};
   EXPECT_EQ(config.pools[0], shop);
   EXPECT_EQ(config.pools[1].name, "api");
   EXPECT_EQ(config.pools[1].workers, 2U);
@@ -149,6 +161,7 @@ TEST(Everything, Pools) {
   EXPECT_TRUE(config.pools[1].ready.notify);
   EXPECT_EQ(config.pools[2].workers, 4U);
   EXPECT_EQ(config.pools[2].workers_max, std::nullopt);
+  EXPECT_EQ(config.pools[2].hash, (Pool::Hash{Pool::HashBy::header, "X-Tenant", 1.5}));
   EXPECT_EQ(config.pools[3].dispatch, Dispatch::handoff);
   EXPECT_EQ(node_mode(config.pools[3]), NodeMode::cluster);
   EXPECT_EQ(config.pools[3].node_port, 7000);
@@ -156,9 +169,19 @@ TEST(Everything, Pools) {
 
 TEST(Everything, Routes) {
   const Config config = good_file("everything.toml");
-  ASSERT_EQ(config.routes.size(), 3U);
-  EXPECT_EQ(config.routes[0], (Route{"*", "/", 0}));
-  EXPECT_EQ(config.routes[1], (Route{"*.example.org", "/api", 1}));
+  ASSERT_EQ(config.routes.size(), 6U);
+  EXPECT_EQ(config.routes[0], (Route{.host = "*", .path = "/", .pool = 0}));
+  EXPECT_EQ(config.routes[1], (Route{.host = "*.example.org", .path = "/api", .pool = 1}));
+  Route old{.host = "*", .path = "/old", .exact = true, .methods = {"GET", "HEAD"}, .pool = 2, .strip = "/old", .prefix = "/v1"};
+  old.headers = {{"X-Canary", "1"}, {"X-Any", "*"}};
+  old.request = {{"Cookie"}, {{"X-Mode", "old"}}, {{"Accept", "text/plain"}}};
+  old.response = {{"Server"}, {{"X-Frame-Options", "DENY"}}, {{"Set-Cookie", "a=b; Path=/"}}};
+  old.timeout = 5s;
+  old.priority = -100;
+  EXPECT_EQ(config.routes[2], old);
+  EXPECT_EQ(config.routes[3], (Route{.path = "/split", .split = {{1, 90}, {2, 10}}}));
+  EXPECT_EQ(config.routes[4], (Route{.path = "/moved", .redirect = {"https://${host}/new${path}${query}", 301}}));
+  EXPECT_EQ(config.routes[5], (Route{.path = "/robots.txt", .respond = {200, "User-agent: *\nDisallow: /\n", "text/plain"}}));
 }
 
 TEST(Parse, KeepsTheOrderOfTheFile) {
@@ -308,7 +331,7 @@ TEST(Dispatch, OnePoolMayHaveSeveralListeners_BesideOneOfTheProxy) {
   EXPECT_EQ(config.listeners[0].pool, 0U);
   EXPECT_TRUE(proxied(config.listeners[1]));
   EXPECT_EQ(config.listeners[2].pool, 0U);
-  EXPECT_EQ(config.routes, (std::vector{Route{"*", "/", 1}})) << "the proxy's only pool";
+  EXPECT_EQ(config.routes, (std::vector{Route{.host = "*", .path = "/", .pool = 1}})) << "the proxy's only pool";
   EXPECT_THAT(config.warnings, testing::IsEmpty());
 }
 

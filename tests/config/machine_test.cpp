@@ -17,6 +17,7 @@
 namespace drover::config {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -56,6 +57,33 @@ class MachineCheck : public testing::Test {
 
   std::string dir_;
 };
+
+TEST_F(MachineCheck, ReadsErrorPagesAndKeysBeforeAnythingStarts) {
+  write_file(dir_ + "/page", std::string(64UL * 1024, 'a'));
+  write_file(dir_ + "/large", std::string(64UL * 1024 + 1, 'a'));
+  write_file(dir_ + "/key", "0123456789abcdef\n");
+  write_file(dir_ + "/short", "0123456789abcde\n");
+  const std::string command = "command = [\"sh\"]\n";
+  EXPECT_THAT(check(command + "errors = { 503 = \"DIR/page\" }\nsticky = { cookie = \"a\", key_file = \"DIR/key\" }\n"), IsEmpty());
+  EXPECT_THAT(check(command + "errors = { 502 = \"DIR/large\", 503 = \"DIR/nothing\", 504 = \"DIR/folder\" }\n"),
+              ElementsAre("3:18 errors: DIR/large has more than 64 KiB", HasSubstr("errors: DIR/nothing can't be read"),
+                          HasSubstr("errors: DIR/folder is a folder")));
+  EXPECT_THAT(check(command + "sticky = { cookie = \"a\", key_file = \"DIR/short\" }\n"),
+              ElementsAre("3:37 key_file: DIR/short holds 15 bytes, fewer than 16"));
+  EXPECT_THAT(check(command + "sticky = { cookie = \"a\", key_file = \"DIR/nothing\" }\n"),
+              ElementsAre(HasSubstr("3:37 key_file: DIR/nothing can't be read")));
+}
+
+TEST_F(MachineCheck, WarnsOfAKeyThatOthersMayOpen) {
+  write_file(dir_ + "/key", "0123456789abcdef");
+  const auto config = parse("[pool.a]\ncommand = [\"a\"]\nsticky = { cookie = \"a\", key_file = \"" + dir_ + "/key\" }\n", "cluster.toml", 2);
+  ASSERT_TRUE(config);
+  const Machine machine{.ephemeral = {40000, 50000}, .root = false};
+  ASSERT_EQ(::chmod((dir_ + "/key").c_str(), 0600), 0);
+  EXPECT_THAT(warnings_for_machine(*config, machine), IsEmpty());
+  ASSERT_EQ(::chmod((dir_ + "/key").c_str(), 0640), 0);
+  EXPECT_THAT(warnings_for_machine(*config, machine), ElementsAre(HasSubstr("cluster.toml:3:37: warning: key_file: ")));
+}
 
 TEST_F(MachineCheck, FindsProgramsWhereTheyWouldBeFound) {
   EXPECT_THAT(check("command = [\"sh\"]\n"), IsEmpty());
@@ -175,6 +203,22 @@ TEST(MachineWarnings, OfPortsThatTheKernelHandsOut) {
 TEST(MachineWarnings, OfWorkersThatRunAsRoot) {
   EXPECT_THAT(warnings_for_machine(two_pools("20000-29999"), {{32768, 60999}, true}),
               ElementsAre("cluster.toml:6:1: warning: [pool.b] has no user: its workers run as root; add user = \"…\""));
+}
+
+TEST(MachineWarnings, OfFewerFilesThanTheProxyMayNeed) {
+  Config config = *parse(
+      "[listener.web]\nbind = \":0\"\nlimits = { connections = 900 }\n[pool.a]\ncommand = [\"a\"]\nworkers = 4\nconcurrency = 20\n"
+      "[[route]]\npool = \"a\"\n",
+      "cluster.toml", 2);
+  config.proxy.threads = 1;
+  const std::uint64_t need = 15 + 1 * (8 + 1) + 900 + 4 * 20;
+  const PortRange elsewhere{32768, 60999};
+  EXPECT_THAT(warnings_for_machine(config, {elsewhere, false, need}), IsEmpty());
+  EXPECT_THAT(warnings_for_machine(config, {elsewhere, false}), IsEmpty()) << "no limit";
+  EXPECT_THAT(warnings_for_machine(config, {elsewhere, false, need - 1}),
+              ElementsAre(AllOf(HasSubstr("the proxy may need 1004 open files"), HasSubstr("can have 1003"), HasSubstr("LimitNOFILE="))));
+  config.pools[0].workers_max = 5;
+  EXPECT_THAT(warnings_for_machine(config, {elsewhere, false, need}), ElementsAre(HasSubstr("may need 1024 open files")));
 }
 
 TEST(MachineWarnings, ReadTheMachine) {

@@ -1,5 +1,6 @@
 // Runs a fuzz target without libFuzzer: each file of its corpus, then mutations of them; as many as told, the same for the same seed.
-// usage: <target> CORPUS_FOLDER RUNS [SEED]. A crash leaves its input in <target>.crash, which as CORPUS_FOLDER (or in it) runs it again.
+// usage: <target> RUNS SEED CORPUS…, each a folder or a file. A crash leaves its input in <target>.crash: `<target> 0 1 <target>.crash` runs it
+// again.
 
 #include "base/rng.hpp"
 
@@ -10,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,12 +23,14 @@ constexpr std::size_t kMaxInput = 8 * 1024;
 
 using Input = std::vector<std::uint8_t>;
 
-std::vector<Input> corpus_of(const std::filesystem::path& place) {
+std::vector<Input> corpus_of(std::span<char*> places) {
   std::vector<std::filesystem::path> files;
-  if (std::filesystem::is_directory(place)) {
-    for (const auto& entry : std::filesystem::directory_iterator(place)) files.push_back(entry.path());
-  } else {
-    files.push_back(place);
+  for (const std::filesystem::path place : places) {
+    if (std::filesystem::is_directory(place)) {
+      for (const auto& entry : std::filesystem::directory_iterator(place)) files.push_back(entry.path());
+    } else {
+      files.push_back(place);
+    }
   }
   std::sort(files.begin(), files.end());  // the same runs on every machine
   std::vector<Input> out;
@@ -39,7 +43,8 @@ std::vector<Input> corpus_of(const std::filesystem::path& place) {
 
 /// One small change: a byte, a piece doubled, taken out or moved over from another input.
 void mutate(Input& input, const std::vector<Input>& corpus, drover::base::Rng& rng) {
-  static constexpr std::uint8_t kTelling[] = {'\n', '\r', '"', '{', '}', '[', ']', ',', ':', '\\', '0', '-', 'e', 0, 0x7f, 0x80, 0xc3, 0xff};
+  static constexpr std::uint8_t kTelling[] = {'\n', '\r', '\t', ' ',  '"', '{', '}', '[', ']',  ',',  ':',  ';',
+                                              '=',  '/',  '_',  '\\', '0', '-', 'e', 0,   0x7f, 0x80, 0xc3, 0xff};
   const std::size_t at = input.empty() ? 0 : rng.below(input.size());
   const auto place = input.begin() + static_cast<std::ptrdiff_t>(at);
   const auto most = static_cast<std::ptrdiff_t>(input.empty() ? 0 : std::min<std::uint64_t>(input.size() - at, 1 + rng.below(64)));
@@ -81,7 +86,7 @@ class LastInput {
   void run(const Input& input) {
     if (file_ != nullptr) {
       std::rewind(file_);
-      std::fwrite(input.data(), 1, input.size(), file_);
+      if (!input.empty()) std::fwrite(input.data(), 1, input.size(), file_);
       std::fflush(file_);
       std::error_code ignored;
       std::filesystem::resize_file(path_, input.size(), ignored);
@@ -97,17 +102,17 @@ class LastInput {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 3) {
-    std::fprintf(stderr, "usage: %s CORPUS_FOLDER RUNS [SEED]\n", argv[0]);
+  if (argc < 4) {
+    std::fprintf(stderr, "usage: %s RUNS SEED CORPUS...\n", argv[0]);
     return 2;
   }
-  const auto corpus = corpus_of(argv[1]);
+  const auto corpus = corpus_of(std::span(argv, static_cast<std::size_t>(argc)).subspan(3));
   if (corpus.empty()) {
-    std::fprintf(stderr, "%s: no corpus in %s\n", argv[0], argv[1]);
+    std::fprintf(stderr, "%s: no corpus in %s\n", argv[0], argv[3]);
     return 2;
   }
-  const std::uint64_t runs = std::strtoull(argv[2], nullptr, 10);
-  drover::base::Rng rng(argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 1);
+  const std::uint64_t runs = std::strtoull(argv[1], nullptr, 10);
+  drover::base::Rng rng(std::strtoull(argv[2], nullptr, 10));
   LastInput last(argv[0] + std::string(".crash"));
   for (const Input& input : corpus) last.run(input);
   for (std::uint64_t i = 0; i < runs; ++i) {

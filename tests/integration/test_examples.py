@@ -1,9 +1,11 @@
-"""The examples of the channel, of Node's cluster module and of socket activation, run by their own cluster.toml with other ports."""
+"""The examples of the channel, of Node's cluster module, of socket activation and of a hold, run by their own cluster.toml with other ports."""
 
 import json
 import os
 import re
 import shutil
+import subprocess
+import tempfile
 import threading
 import unittest
 
@@ -132,6 +134,54 @@ class Chat(ExampleCase):
             asked = cluster.verb("request", f"chat.{worker}", "count", "null", "--json")
             self.assertEqual(asked.returncode, 0, asked.stderr)
             self.assertIn("31", asked.stdout)
+
+
+class Resilience(ExampleCase):
+    def test_NoRequestFailsWhileTheDatabaseChanges(self):
+        folder = tempfile.mkdtemp(prefix="drover-example-")
+        self.addCleanup(shutil.rmtree, folder)
+        database = os.path.join(folder, "shop.db")
+        cluster = self.run_example("resilience", (r'DB = "shop\.db"', f'DB = "{database}"'))
+        self.assertEqual(self.ask(cluster)["things"], [])
+        over, failures, seen = threading.Event(), [], []
+
+        def client(_):
+            while not over.is_set():
+                try:
+                    seen.append(self.ask(cluster)["things"])
+                except (OSError, AssertionError) as error:
+                    failures.append(repr(error))
+        threads = [threading.Thread(target=client, args=(number,), daemon=True) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        path = os.pathsep.join([os.path.dirname(RELEASE), os.environ["PATH"]])
+        migrated = subprocess.run(["sh", os.path.join(ROOT, "examples", "resilience", "migrate.sh"), database, "--socket", cluster.path("drover.sock")],
+                                  capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "PATH": path})
+        wait_until(lambda: ["a new one"] in seen, 20, "clients see what the migration has made")
+        over.set()
+        for thread in threads:
+            thread.join(30)
+        self.assertEqual((migrated.returncode, failures), (0, []), migrated.stdout + migrated.stderr)
+        self.assertIn("is held and nobody is inside", migrated.stdout)
+        self.assertEqual([event["why"] for event in cluster.events("poolReleased")], ["operator"])
+
+
+class Routing(ExampleCase):
+    def test_EachRouteDoesWhatItsCommentSays(self):
+        cluster = self.run_example("routing")
+        page = cluster.fetch("GET", "/x")
+        self.assertIn(json.loads(page.body)["pool"], ("shop", "canary"))
+        self.assertEqual((page.get("Server"), page.get("X-Frame-Options")), (None, "DENY"))
+        self.assertEqual(self.ask(cluster, "GET", "/x", headers=[("X-Canary", "1")])["pool"], "canary")
+        self.assertEqual(self.ask(cluster, host="api.example.com", target="/users")["target"], "/users")
+        asked = self.ask(cluster, "GET", "/api/users?n=1", headers=[("Cookie", "a=b")])
+        self.assertEqual((asked["pool"], asked["target"]), ("api", "/users?n=1"))
+        self.assertEqual((asked["headers"]["X-Forwarded-Prefix"], asked["headers"]["X-Source"]), ("/api", "web"))
+        self.assertNotIn("Cookie", asked["headers"])
+        moved = cluster.fetch("GET", "/old/page?n=1")
+        self.assertEqual((moved.status, moved.get("Location")), (301, "/new/page?n=1"))
+        self.assertEqual(cluster.fetch("GET", "/up").body, b"up\n")
+        self.assertEqual(cluster.fetch("GET", "/api/../secret").status, 400)
 
 
 if __name__ == "__main__":

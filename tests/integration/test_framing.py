@@ -132,7 +132,6 @@ HOSTS = {
     "HostWithTwoPorts": get(host=b"Host: test:1:2\r\n"),
     "HostWithOpenBracket": get(host=b"Host: [::1\r\n"),
     "HostWithControl": get(host=b"Host: te\x01st\r\n"),
-    "HostDiffersFromTheTarget": get(line=b"GET http://other/ HTTP/1.1"),
     "TargetWithUserinfo": get(line=b"GET http://user@test/ HTTP/1.1"),
     "TargetWithoutAuthority": get(line=b"GET http:/// HTTP/1.1"),
 }

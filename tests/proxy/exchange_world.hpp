@@ -121,27 +121,30 @@ struct Port {
   sockaddr_in address{};
 };
 
-/// One pool, "shop", whose workers are Ports of the test; one listener.
+/// A pool, "shop", whose workers are Ports of the test, perhaps others; one listener.
 class World {
  public:
   /// `threads`: so many as the board has room for; only the first of them runs, the test plays the others.
   explicit World(const std::function<void(config::Pool&)>& change = {}, std::uint32_t threads = 1,
-                 const std::function<void(config::Listener&)>& listen = {})
-      : shape(board::make_shape(std::array<std::uint32_t, 1>{2}, threads, 1)) {
-    config.pools.resize(1);
-    config.pools[0].name = "shop";
+                 const std::function<void(config::Listener&)>& listen = {}, std::size_t pools = 1,
+                 const std::function<void(config::Config&)>& whole = {})
+      : shape(board::make_shape(std::vector<std::uint32_t>(pools, 2), threads, 1)) {
+    config.pools.resize(pools);
+    for (std::size_t i = 0; i < pools; ++i) config.pools[i].name = i == 0 ? "shop" : "spare" + std::to_string(i);
     config.pools[0].retry.budget = 0;
     if (change) change(config.pools[0]);
+    config.routes.emplace_back();
     config.listeners.resize(1);
     if (listen) listen(config.listeners[0]);
+    if (whole) whole(config);
     std::array<int, 2> ends{};
     EXPECT_EQ(::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK), 0);
     complaints.reset(ends[0]);
     complaints_in_.reset(ends[1]);
     shared_ = std::make_unique<proxy::Shared>(
-        proxy::Shared{config, balancer::Routes(config), supervisor, board, {}, {listener.fd.get()}, doorbell.get(), complaints_in_.get()});
+        proxy::Shared{config, files, balancer::Routes(config), supervisor, board, {}, {listener.fd.get()}, doorbell.get(), complaints_in_.get()});
     shared_->at_the_door.emplace_back(0);
-    shared_->queues.push_back(std::make_unique<proxy::PoolQueue>(config.pools[0], 0, supervisor, board));
+    shared_->furnish();
     thread_ = std::move(*proxy::ProxyThread::create(*shared_, 0, changed_.get()));
     running_ = std::thread([this] { thread_->run(); });
   }
@@ -158,9 +161,10 @@ class World {
     }
   }
 
-  /// A worker in the next row, eligible at once.
-  Port& come() {
-    const auto row = static_cast<std::uint32_t>(workers.size());
+  /// A worker in the pool's next row, eligible at once.
+  Port& come(std::uint32_t pool = 0) {
+    std::uint32_t row = shape.pools[pool].first;
+    while (board.gate(row).view().incarnation != 0) ++row;
     workers.push_back(std::make_unique<Port>());
     board::WorkerInfo info;
     info.slot = row + 1;
@@ -212,6 +216,7 @@ class World {
  private:
   base::UniqueFd complaints_in_;
   base::UniqueFd changed_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  std::map<std::string, std::string> files;
   std::unique_ptr<proxy::Shared> shared_;
   std::unique_ptr<proxy::ProxyThread> thread_;
   std::thread running_;

@@ -31,7 +31,6 @@ void run(Loop& loop) {
 }
 
 Detached read_all(Loop& loop, Fiber& fiber, SocketStream& stream, std::string& out) {
-  loop.add(fiber);
   stream.watch().fiber = &fiber;
   loop.want(stream.watch(), kWantRead);
   std::array<char, 8> some{};
@@ -62,7 +61,6 @@ TEST(Loop, AnEndThatCameWithTheLastBytesIsSeen) {
 }
 
 Detached wait_once(Loop& loop, Fiber& fiber, bool& timed_out) {
-  loop.add(fiber);
   loop.set_deadline(fiber, loop.now() + 30ms);
   while (!fiber.timed_out) co_await loop.wait(fiber);
   timed_out = true;

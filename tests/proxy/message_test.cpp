@@ -58,27 +58,30 @@ TEST_P(AmbiguousRequest, IsRefused) { EXPECT_NE(refusal(GetParam().bytes), ""); 
 
 INSTANTIATE_TEST_SUITE_P(
     Framing, AmbiguousRequest,
-    testing::Values(
-        Case{"LengthAndChunked", get("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n")},
-        Case{"ChunkedAndLength", get("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n")},
-        Case{"TwoLengths", get("Content-Length: 3\r\nContent-Length: 4\r\n")},
-        Case{"TwoEqualLengths", get("Content-Length: 3\r\nContent-Length: 3\r\n")}, Case{"LengthList", get("Content-Length: 3, 3\r\n")},
-        Case{"SignedLength", get("Content-Length: +3\r\n")}, Case{"HexLength", get("Content-Length: 0x3\r\n")},
-        Case{"EmptyLength", get("Content-Length:\r\n")}, Case{"HugeLength", get("Content-Length: 18446744073709551616\r\n")},
-        Case{"UnknownCoding", get("Transfer-Encoding: xchunked\r\n")}, Case{"ListOfCodings", get("Transfer-Encoding: gzip, chunked\r\n")},
-        Case{"ChunkedTwice", get("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")},
-        Case{"Identity", get("Transfer-Encoding: identity\r\n")}, Case{"QuotedCoding", get("Transfer-Encoding: \"chunked\"\r\n")},
-        Case{"ChunkedInOldVersion", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"}, Case{"FoldedLine", get("X: a\r\n b\r\n")},
-        Case{"FoldedEmptyLine", get("X:\r\n b\r\n")}, Case{"FoldedFraming", get("Content-Length:\r\n 3\r\n")},
-        Case{"SpaceBeforeColon", get("Content-Length : 3\r\n")}, Case{"EmptyName", get(": x\r\n")}, Case{"NameWithSpace", get("A B: x\r\n")},
-        Case{"LeadingSpace", "GET / HTTP/1.1\r\n Host: x\r\n\r\n"}, Case{"NoHost", "GET / HTTP/1.1\r\n\r\n"}, Case{"TwoHosts", get("Host: x\r\n")},
-        Case{"HostWithPath", "GET / HTTP/1.1\r\nHost: x/y\r\n\r\n"}, Case{"HostWithUser", "GET / HTTP/1.1\r\nHost: a@x\r\n\r\n"},
-        Case{"EmptyHost", "GET / HTTP/1.1\r\nHost:\r\n\r\n"}, Case{"HostWithBadPort", "GET / HTTP/1.1\r\nHost: x:8a\r\n\r\n"},
-        Case{"HostList", "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n"}, Case{"TargetAndHostDiffer", "GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n"},
-        Case{"TargetWithFragment", "GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n"}, Case{"TargetBeyondAscii", "GET /\xc3\xa4 HTTP/1.1\r\nHost: x\r\n\r\n"},
-        Case{"StarForGet", "GET * HTTP/1.1\r\nHost: x\r\n\r\n"}, Case{"RelativeTarget", "GET a HTTP/1.1\r\nHost: x\r\n\r\n"},
-        Case{"TwoSpaces", "GET  / HTTP/1.1\r\nHost: x\r\n\r\n"}, Case{"OldVersion", "GET / HTTP/0.9\r\nHost: x\r\n\r\n"},
-        Case{"NewVersion", "GET / HTTP/2.0\r\nHost: x\r\n\r\n"}, Case{"UnknownExpectation", get("Expect: tea\r\n")}),
+    testing::Values(Case{"LengthAndChunked", get("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n")},
+                    Case{"ChunkedAndLength", get("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n")},
+                    Case{"TwoLengths", get("Content-Length: 3\r\nContent-Length: 4\r\n")},
+                    Case{"TwoEqualLengths", get("Content-Length: 3\r\nContent-Length: 3\r\n")}, Case{"LengthList", get("Content-Length: 3, 3\r\n")},
+                    Case{"SignedLength", get("Content-Length: +3\r\n")}, Case{"HexLength", get("Content-Length: 0x3\r\n")},
+                    Case{"EmptyLength", get("Content-Length:\r\n")}, Case{"HugeLength", get("Content-Length: 18446744073709551616\r\n")},
+                    Case{"UnknownCoding", get("Transfer-Encoding: xchunked\r\n")}, Case{"ListOfCodings", get("Transfer-Encoding: gzip, chunked\r\n")},
+                    Case{"ChunkedTwice", get("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")},
+                    Case{"Identity", get("Transfer-Encoding: identity\r\n")}, Case{"QuotedCoding", get("Transfer-Encoding: \"chunked\"\r\n")},
+                    Case{"ChunkedInOldVersion", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"}, Case{"FoldedLine", get("X: a\r\n b\r\n")},
+                    Case{"FoldedEmptyLine", get("X:\r\n b\r\n")}, Case{"FoldedFraming", get("Content-Length:\r\n 3\r\n")},
+                    Case{"SpaceBeforeColon", get("Content-Length : 3\r\n")}, Case{"EmptyName", get(": x\r\n")},
+                    Case{"NameWithSpace", get("A B: x\r\n")}, Case{"LeadingSpace", "GET / HTTP/1.1\r\n Host: x\r\n\r\n"},
+                    Case{"NoHost", "GET / HTTP/1.1\r\n\r\n"}, Case{"TwoHosts", get("Host: x\r\n")},
+                    Case{"HostWithPath", "GET / HTTP/1.1\r\nHost: x/y\r\n\r\n"}, Case{"HostWithUser", "GET / HTTP/1.1\r\nHost: a@x\r\n\r\n"},
+                    Case{"EmptyHost", "GET / HTTP/1.1\r\nHost:\r\n\r\n"}, Case{"HostWithBadPort", "GET / HTTP/1.1\r\nHost: x:8a\r\n\r\n"},
+                    Case{"HostList", "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n"}, Case{"HttpsTarget", "GET https://x/ HTTP/1.1\r\nHost: x\r\n\r\n"},
+                    Case{"TraceWithBody", "TRACE / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n"},
+                    Case{"HopsTwice", "OPTIONS / HTTP/1.1\r\nHost: x\r\nMax-Forwards: 1\r\nMax-Forwards: 1\r\n\r\n"},
+                    Case{"TargetWithFragment", "GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n"},
+                    Case{"TargetBeyondAscii", "GET /\xc3\xa4 HTTP/1.1\r\nHost: x\r\n\r\n"}, Case{"StarForGet", "GET * HTTP/1.1\r\nHost: x\r\n\r\n"},
+                    Case{"RelativeTarget", "GET a HTTP/1.1\r\nHost: x\r\n\r\n"}, Case{"TwoSpaces", "GET  / HTTP/1.1\r\nHost: x\r\n\r\n"},
+                    Case{"OldVersion", "GET / HTTP/0.9\r\nHost: x\r\n\r\n"}, Case{"NewVersion", "GET / HTTP/2.0\r\nHost: x\r\n\r\n"},
+                    Case{"UnknownExpectation", get("Expect: tea\r\n")}),
     [](const auto& each) { return each.param.name; });
 
 TEST(Message, RefusesMoreFieldsThanItHolds) {
@@ -127,8 +130,55 @@ TEST(Message, WhatStaysOnItsHopIsNotForwarded) {
             "X-Request-ID: 0123\r\nX-Request-Start: t=7\r\nVia: 1.1 drover\r\n\r\n");
 }
 
+TEST(Message, AClientsWordForWhoItIsIsNotForwardedInAnySpelling) {
+  for (const char* name :
+       {"X-Forwarded-For", "x_forwarded_for", "X.Forwarded.For", "X-Forwarded-Port", "X_Forwarded~Scheme", "X-Request+ID", "FORWARDED"}) {
+    EXPECT_EQ(forwarded(get(std::string(name) + ": 6.6.6.6\r\n")).find("6.6.6.6"), std::string::npos) << name;
+  }
+}
+
+std::string chunked_refusal(std::string_view body, std::size_t first_piece) {
+  RequestHead head;
+  MessageParser<true> parser(head);
+  EXPECT_EQ(parser.parse_head("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"), "");
+  std::size_t consumed = 0;
+  std::string refused(parser.decode(body.substr(0, first_piece), consumed));
+  if (refused.empty()) refused = parser.decode(body.substr(consumed), consumed);
+  return refused.empty() && !parser.body_done() ? "unfinished" : refused;
+}
+
+TEST(Message, TheShortestChunkedBodyMayComeInAnyPieces) {
+  for (std::size_t piece = 0; piece <= 5; ++piece) EXPECT_EQ(chunked_refusal("0\r\n\r\n", piece), "") << piece;
+}
+
+TEST(Message, ALineEndInAChunkExtensionIsRefused) {
+  EXPECT_EQ(chunked_refusal("1;a=\"b\"\r\nx\r\n0\r\n\r\n", 0), "");
+  for (const char* ext : {"\r\n", "\n", "\r", "\x01"}) {
+    EXPECT_NE(chunked_refusal(std::string("1;a=\"") + ext + "\"\r\nx\r\n0\r\n\r\n", 0), "");
+    EXPECT_NE(chunked_refusal(std::string("1\r\nx\r\n0;a=\"") + ext + "\"\r\n\r\n", 0), "");
+  }
+}
+
 TEST(Message, AbsoluteTargetIsForwardedInOriginForm) {
-  EXPECT_TRUE(forwarded("GET http://x/a?b HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("GET /a?b HTTP/1.1\r\nHost: x\r\n"));
+  EXPECT_TRUE(forwarded("GET http://x/a?b HTTP/1.1\r\nHost: y\r\n\r\n").starts_with("GET /a?b HTTP/1.1\r\nHost: x\r\n"));
+  EXPECT_TRUE(forwarded("GET http://x?b HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("GET /?b HTTP/1.1\r\nHost: x\r\n"));
+  EXPECT_TRUE(forwarded("OPTIONS http://x HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("OPTIONS * HTTP/1.1\r\nHost: x\r\n"));
+}
+
+TEST(Message, HopsAreCountedDown) {
+  EXPECT_NE(forwarded("TRACE / HTTP/1.1\r\nHost: x\r\nMax-Forwards: 3\r\n\r\n").find("\r\nMax-Forwards: 2\r\n"), std::string::npos);
+  EXPECT_NE(forwarded("GET / HTTP/1.1\r\nHost: x\r\nMax-Forwards: 3\r\n\r\n").find("\r\nMax-Forwards: 3\r\n"), std::string::npos);
+}
+
+TEST(Message, SomeRefusalsHaveAStatusOfTheirOwn) {
+  const auto status = [](std::string_view bytes) { return refusal_status(refusal(std::string(bytes))); };
+  EXPECT_EQ(status(get("Transfer-Encoding: gzip, chunked\r\n")), 501U);
+  EXPECT_EQ(status(get("Transfer-Encoding: xchunked\r\n")), 400U);
+  EXPECT_EQ(status(get("Expect: tea\r\n")), 417U);
+  EXPECT_EQ(status("GET / HTTP/2.0\r\nHost: x\r\n\r\n"), 505U);
+  EXPECT_EQ(status("GET / http/1.1\r\nHost: x\r\n\r\n"), 400U);
+  EXPECT_EQ(status("GET /a b HTTP/1.1\r\nHost: x\r\n\r\n"), 400U);
+  EXPECT_EQ(status("GET https://x/ HTTP/1.1\r\nHost: x\r\n\r\n"), 421U);
 }
 
 }  // namespace

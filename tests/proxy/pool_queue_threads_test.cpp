@@ -1,5 +1,4 @@
-#include "proxy/pool_queue.hpp"
-#include "proxy/task.hpp"
+#include "tests/proxy/queue_world.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,47 +11,16 @@
 namespace drover::proxy {
 namespace {
 
-constexpr std::uint32_t kConcurrency = 2;
-constexpr int kThreads = 3;
-constexpr int kExchangesPerThread = 400;
-constexpr int kFibersPerThread = 4;
-
-/// One bounded pool with one worker, shared by threads that all want it.
-struct World {
-  config::Pool config;
-  board::Shape shape = board::make_shape(std::array<std::uint32_t, 1>{1}, kThreads, 1);
-  board::SupervisorBoard supervisor = std::move(*board::SupervisorBoard::create(shape));
-  board::ProxyBoard proxy = std::move(*board::ProxyBoard::create(shape));
-  std::unique_ptr<PoolQueue> queue;
-  std::atomic<int> inside{0};
-  std::atomic<int> most{0};
-  std::atomic<int> served{0};
-
-  World() {
-    config.concurrency = kConcurrency;
-    config.queue.max = 1000;
-    queue = std::make_unique<PoolQueue>(config, 0, supervisor, proxy);
-    board::WorkerInfo info;
-    info.slot = 1;
-    info.incarnation = 1;
-    supervisor.write_row(0, info);
-    supervisor.write_connection_share(0, UINT32_MAX);
-    EXPECT_TRUE(proxy.gate(0).open(1));
-  }
-};
-
-struct Side {
-  World& world;
-  std::unique_ptr<Loop> loop = std::move(*Loop::create());
-  balancer::Claimer claimer{world.supervisor, world.proxy, 0, *balancer::find_strategy("round-robin"), 1};
-  int left = kExchangesPerThread;
-  int running = kFibersPerThread;
-};
+using test::kConcurrency;
+using test::kExchangesPerThread;
+using test::kFibersPerThread;
+using test::kThreads;
+using test::Side;
+using World = test::QueueWorld;
 
 Detached exchanges(Side& side) {
   World& world = side.world;
   Fiber fiber;
-  side.loop->add(fiber);
   while (side.left-- > 0) {
     Waiter waiter;
     world.queue->enter(waiter, side.claimer, {}, *side.loop, fiber);
