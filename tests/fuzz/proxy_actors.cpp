@@ -135,7 +135,7 @@ void WorkerSide::answer() {
   said_ += wire_.say(std::string_view(reply_->wire).substr(said_));
   if (said_ < reply_->wire.size()) return;
   answered_ = true;
-  doubtful_ = reply_->doubtful || !body_done_ || reply_->sort == Reply::Sort::tunnel;
+  doubtful_ = reply_->doubtful || reply_->sort == Reply::Sort::tunnel;
   if (reply_->sort == Reply::Sort::tunnel) {
     wire_.end_sending();
   } else if (reply_->closes) {

@@ -53,7 +53,8 @@ class WorkerSide {
   void step(base::Rng& rng);
   bool over() const { return wire_.closed(); }
   /// Must drover still end it by itself?
-  bool owed_an_end() const { return doubtful_ && !over(); }
+  /// Also where the answer came before the request's end, unless that end still comes: drover may have sent it already.
+  bool owed_an_end() const { return (doubtful_ || (answered_ && !body_done_)) && !over(); }
   const Wire& wire() const { return wire_; }
   std::string state() const;
 
