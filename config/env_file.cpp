@@ -1,11 +1,7 @@
 #include "config/env_file.hpp"
 
 #include "base/text.hpp"
-#include "base/unique_fd.hpp"
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "config/bounded_file.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -137,26 +133,6 @@ base::Result<void> EnvReader::nothing_more(const std::string& name, std::string_
   return refuse(name + " goes on behind its closing quote; put the whole value in one pair of quotes");
 }
 
-base::Result<std::string> whole_file(const std::string& path) {
-  if (path.find('\0') != std::string::npos) return base::Error{"its name holds a NUL character", EINVAL};
-  // Not to wait for the other end of a pipe of that name.
-  const base::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-  struct stat info {};
-  if (!fd || ::fstat(fd.get(), &info) != 0) return base::system_error(path + " can't be read", errno);
-  if (!S_ISREG(info.st_mode)) return base::Error{path + (S_ISDIR(info.st_mode) ? " is a folder" : " is not a plain file"), EINVAL};
-  std::string text(kMaxEnvFile + 1, '\0');  // one more than allowed shows that it is too large
-  std::size_t size = 0;
-  while (size < text.size()) {
-    const ssize_t got = ::read(fd.get(), text.data() + size, text.size() - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return base::system_error(path + " can't be read", errno);
-    if (got == 0) break;
-    size += static_cast<std::size_t>(got);
-  }
-  text.resize(size);
-  return {boost::system::in_place_value, std::move(text)};
-}
-
 }  // namespace
 
 base::Result<Environment> parse_env(std::string_view text, const std::string& path) {
@@ -165,7 +141,7 @@ base::Result<Environment> parse_env(std::string_view text, const std::string& pa
 }
 
 base::Result<Environment> read_env_file(const std::string& path) {
-  const auto text = whole_file(path);
+  const auto text = read_bounded(path, kMaxEnvFile);
   if (!text) return text.error();
   return parse_env(*text, path);
 }

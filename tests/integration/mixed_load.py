@@ -36,7 +36,6 @@ class MixedLoad:
         self.counts = collections.Counter()
         self.failures = []  # idempotent requests that failed though no byte of an answer had come
         self.wrong = []
-        self.posts_served = set()
         self.lock = threading.Lock()
         self.ending = threading.Event()
         self.threads = [threading.Thread(target=self.run, args=(kind, random.Random(f"{seed} {kind} {i}")), daemon=True)
@@ -114,8 +113,7 @@ class MixedLoad:
         ident = uuid.uuid4().hex
         body = pattern(ident, size)
         expected = f"{ident} {hashlib.sha256(body).hexdigest()}".encode()
-        kept = self.ask(connection, kind, request(method, f"/up?{ident}", body=body), expected, method)
-        return kept
+        return self.ask(connection, kind, request(method, f"/up?{ident}", body=body), expected, method)
 
     def put(self, connection, rng):
         return self.send_up(connection, "put", "PUT", rng.randrange(1, SMALL))
