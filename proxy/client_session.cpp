@@ -155,7 +155,7 @@ Task<bool> ClientSession::serve() {
 
   Exchange exchange(*this, head, parser, length);
   const bool keep = co_await exchange.run();
-  if (exchange.unread_body()) lingering_close_ = true;
+  if (!keep) lingering_close_ = exchange.client_may_send_more();
   co_return keep;
 }
 
@@ -217,23 +217,35 @@ Task<bool> ClientSession::send_all(std::string_view bytes) {
   co_return true;
 }
 
+/// Closing while something unread has come makes the kernel reset the connection, and forget what it has not sent yet: so long as it
+/// has, and the client takes some of it now and then, the end waits.
 Task<bool> ClientSession::linger() {
   stream_.end_sending();
   fiber_.timed_out = false;
   Watch& watch = stream_.watch();
-  thread_.loop().set_deadline(fiber_, thread_.loop().now() + kLingerTime);
-  std::size_t dropped = 0;
+  std::size_t may_drop = kLingerBytes;
+  std::size_t held = stream_.unacknowledged();
+  base::TimePoint progress = thread_.loop().now();
+  thread_.loop().set_deadline(fiber_, progress + kLingerTime);
   in_.clear();
   in_.reserve(Buffer::kSmall);
-  while (dropped < kLingerBytes && !fiber_.timed_out) {
-    if (!watch.readable) {
-      thread_.loop().want(watch, kWantRead);
-      co_await thread_.loop().wait(fiber_);
+  for (;;) {
+    if (watch.readable && may_drop > 0) {
+      const IoResult got = stream_.read(in_.tail(), in_.room());
+      if (got.what == Io::eof || got.what == Io::failed) break;
+      may_drop -= std::min(may_drop, got.bytes);
       continue;
     }
-    const IoResult got = stream_.read(in_.tail(), in_.room());
-    if (got.what == Io::eof || got.what == Io::failed) break;
-    dropped += got.bytes;
+    if (may_drop > 0) thread_.loop().want(watch, kWantRead);
+    co_await thread_.loop().wait(fiber_);
+    watch.want = 0;
+    if (!std::exchange(fiber_.timed_out, false)) continue;
+    const base::TimePoint now = thread_.loop().now();
+    const std::size_t left = stream_.unacknowledged();
+    if (left < held) progress = now;
+    held = left;
+    if (left == 0 || now - progress >= listener_.timeouts.send) break;
+    thread_.loop().set_deadline(fiber_, now + kLingerTime);
   }
   co_return true;
 }

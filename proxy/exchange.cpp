@@ -40,6 +40,11 @@ void Exchange::expire() {
   thread_.loop().wake(session_.fiber());
 }
 
+bool Exchange::client_may_send_more() const {
+  const bool answered = seen_.end == AccessEnd::complete || seen_.end == AccessEnd::truncated;
+  return answered && (unread_body_ || head_.wants_keep_alive());
+}
+
 Task<bool> Exchange::run() {
   thread_.make_request_id(request_id_);
   const bool kept = co_await serve();

@@ -58,8 +58,8 @@ class Exchange {
 
   /// True: the client connection may carry another request.
   Task<bool> run();
-  /// Has the client more to send that nobody will read?
-  bool unread_body() const { return unread_body_; }
+  /// Its connection ends now: may the client, which has its answer, still be sending, a body or the next request?
+  bool client_may_send_more() const;
 
   // The thread cuts the exchanges of a worker that is gone, hangs or is stopped.
   bool uses(std::uint32_t row, base::Incarnation incarnation) const { return leased_ && lease_.row == row && lease_.incarnation == incarnation; }

@@ -1,5 +1,8 @@
 #include "proxy/stream.hpp"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
 #include <cerrno>
 
 namespace drover::proxy {
@@ -57,6 +60,11 @@ int SocketStream::connect_error() const {
 bool SocketStream::quiet() const {
   char byte = 0;
   return ::recv(watch_.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+std::size_t SocketStream::unacknowledged() const {
+  int bytes = 0;
+  return ::ioctl(watch_.fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
 }
 
 }  // namespace drover::proxy

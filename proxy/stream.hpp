@@ -51,6 +51,8 @@ class SocketStream final : public Stream {
   int connect_error() const;
   /// Has the peer sent something, or ended, while nothing was asked of it? One system call.
   bool quiet() const;
+  /// Bytes written that the peer's kernel has not taken yet, the end of sending counted as one (SIOCOUTQ, tcp(7)).
+  std::size_t unacknowledged() const;
 
  private:
   Loop& loop_;

@@ -328,12 +328,13 @@ std::size_t ClientSide::said_by(std::size_t requests) const {
 /// drover has ended the connection.
 void ClientSide::the_end() {
   const Request* request = now();
+  // Who said that it has nothing more to send and sends on may be reset, whatever of the answer is still under way.
+  const bool disturbed = request != nullptr && request->names_its_end && said_ > said_by(at_ + 1);
   if (tunnel_) {
     if (reply_ != nullptr && wire_.heard_end() == Wire::End::ended && in_ != reply_->body) blame("a tunnel lost bytes");
+  } else if (disturbed) {
   } else if (head_) {
-    // Who goes on sending to one that has ended may be reset, and then can't tell an end from a cut.
-    const bool disturbed = last_ && framing_.kind == NaiveFraming::Kind::until_close && said_ > said_by(at_ + 1);
-    if ((reply_ == nullptr || reply_->whole) && !disturbed) blame("a response was cut that nobody cut");
+    if (reply_ == nullptr || reply_->whole) blame("a response was cut that nobody cut");
   } else if (!in_.empty()) {
     blame("half a head came");
   } else if (request != nullptr && !last_ && !sent_end_ && (request->sort == Request::Sort::fine || request->sort == Request::Sort::broken_head)) {

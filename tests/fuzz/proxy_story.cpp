@@ -122,7 +122,9 @@ void write_fine(Request& request, base::Rng& rng) {
   if (body) request.payload = pattern(request.token, some_size(rng));
   std::string& wire = request.wire;
   wire = request.method + " /x/" + request.token + (request.http10 ? " HTTP/1.0\r\nHost: x\r\n" : " HTTP/1.1\r\nHost: x\r\n");
-  if (request.http10 && rng.below(2) == 0) wire += "Connection: keep-alive\r\n";
+  request.names_its_end = request.http10 ? rng.below(2) == 0 : rng.below(12) == 0;
+  if (request.http10 && !request.names_its_end) wire += "Connection: keep-alive\r\n";
+  if (!request.http10 && request.names_its_end) wire += "Connection: close\r\n";
   if (body && !request.http10 && rng.below(8) == 0) wire += "Expect: 100-continue\r\n";
   if (chunked) {
     wire += "Transfer-Encoding: chunked\r\n\r\n" + chunks(request.payload, rng, true);

@@ -25,6 +25,7 @@ struct Request {
   Sort sort = Sort::fine;
   std::string method = "GET";
   bool http10 = false;
+  bool names_its_end = false;  ///< says that no further request follows, which may be a lie
   bool upgrade = false;
   std::string payload;  ///< that of a fine one
   std::string wire;
