@@ -29,6 +29,8 @@ enum class Metric : std::uint8_t {
   breaker_opened,
   clients_limited,
   clients_slow,
+  refused,
+  answered_here,
   accept_pauses,
   access_lines,
   access_dropped,

@@ -206,6 +206,14 @@ void add_pool(Families& families, const backends::PoolStatus& pool) {
   for (const backends::WorkerStatus& worker : pool.workers) add_worker(families, pool.name, worker);
 }
 
+/// Of 500 statuses a listener meets a handful.
+void add_codes(Families& families, Metric metric, const std::string& listener, const std::array<std::uint64_t, board::kCodes>& counts) {
+  for (std::size_t code = 0; code < counts.size(); ++code) {
+    if (counts[code] == 0) continue;
+    families.add(metric, {{"listener", listener}, {"code", std::to_string(board::kFirstCode + code)}}, static_cast<double>(counts[code]));
+  }
+}
+
 void add_listeners(Families& families, const backends::ClusterStatus& status) {
   for (std::size_t i = 0; i < status.listeners.size(); ++i) {
     const std::string& name = status.listeners[i].name;
@@ -217,6 +225,8 @@ void add_listeners(Families& families, const backends::ClusterStatus& status) {
                    static_cast<double>(totals.limited[reason]));
     }
     families.add(Metric::clients_slow, {{"listener", name}}, static_cast<double>(totals.slow));
+    add_codes(families, Metric::refused, name, totals.refused);
+    add_codes(families, Metric::answered_here, name, totals.answered);
   }
 }
 

@@ -29,8 +29,8 @@ constexpr std::chrono::milliseconds kRateSample{500};
 constexpr const char* kFooter =
     "Exit codes: 0 fine; 1 it failed, or had to kill something; 2 wrong usage; 78 the configuration is wrong; 130 interrupted while it\n"
     "waited (what was begun goes on).\n"
-    "Signals to a running drover: TERM, INT, QUIT stop gracefully, a second INT or TERM at once; TTIN, TTOU one worker more, one less,\n"
-    "where there is one pool.\n"
+    "Signals to a running drover: TERM, INT, QUIT stop gracefully, a second INT or TERM at once; USR1 opens the access log anew;\n"
+    "TTIN, TTOU one worker more, one less, where there is one pool.\n"
     "A running drover is found by --socket, or the [admin] socket of --config, else at the default place:\n"
     "/run/drover/drover.sock as root, $XDG_RUNTIME_DIR/drover.sock or /tmp/drover-UID/drover.sock otherwise.";
 

@@ -48,6 +48,7 @@ class BoardWriter {
   /// Frees rested rows. Are some left?
   bool sweep();
   void write_load(std::uint32_t row, std::uint64_t memory_bytes);
+  void write_pid(std::uint32_t row, std::int32_t pid) { board_.write_pid(row, pid); }
   void write_expected(std::uint32_t pool, std::uint32_t workers);
   /// In percent of its even part; a new incarnation begins with the whole.
   void write_share(std::uint32_t row, std::uint32_t percent) { board_.write_share(row, percent); }

@@ -61,6 +61,7 @@ base::Result<void> PoolRunner::launch(std::uint32_t slot, Holding& it) {
   const base::UniqueFd worker_end = open_channel(slot, it, *spec);
   const auto pid = services_.host.start(*spec);
   if (!pid) return pid.error();
+  services_.boards.write_pid(*it.row, *pid);
   services_.switchboard.set_pid(peer_of(slot, it.incarnation), *pid);
   base::log::info(name_of(slot), "started (pid {}, {}, incarnation {})", *pid, it.endpoint.text, it.incarnation);
   emit("workerOnline", slot, it.incarnation, {{"pid", *pid}, {"endpoint", it.endpoint.text}});

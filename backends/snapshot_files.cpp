@@ -39,7 +39,7 @@ base::Result<std::map<std::string, std::string>> snapshot_files(const config::Co
     if (!key) return base::Error{"[pool." + pool.name + "] sticky: key_file: " + key.error().message, key.error().code};
     files[path + "sticky.key_file"] = std::move(*key);
   }
-  if (bytes > kMaxSnapshotFiles) return base::Error{"the error pages of all pools have more than 16 MiB", EFBIG};
+  if (bytes > config::kMaxAllPages) return base::Error{"the error pages of all pools have more than 16 MiB", EFBIG};
   return files;
 }
 

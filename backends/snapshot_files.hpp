@@ -11,8 +11,7 @@
 
 namespace drover::backends {
 
-inline constexpr std::size_t kMadeKey = 32;                                      ///< bytes of a secret that drover makes itself
-inline constexpr std::size_t kMaxSnapshotFiles = std::size_t{16} * 1024 * 1024;  ///< bytes of all of them
+inline constexpr std::size_t kMadeKey = 32;  ///< bytes of a secret that drover makes itself
 
 /// As ipc::Snapshot::files wants them. A sticky pool without key_file gets a secret by lot, so its cookies end with this supervisor.
 base::Result<std::map<std::string, std::string>> snapshot_files(const config::Config& config);

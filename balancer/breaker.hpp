@@ -26,11 +26,12 @@ class Breaker {
   /// breaker is open began before, and must not decide for the exchange that is on trial.
   struct Pass {
     std::uint64_t state_number = 0;
-    bool trial = false;  ///< its end decides
+    bool trial = false;  ///< it decides: by the head of its response, or by having none
   };
   /// None: not now. In half_open one at a time; a trial that lasts longer than `open` bars no other one.
   std::optional<Pass> admit(base::TimePoint now);
   enum class End : std::uint8_t { good, failed, told_nothing };
+  /// Told when it is known: of a trial that is the head of its response, of others their end.
   /// `failed` as it speaks against the pool; `told_nothing`: its end says nothing (the client left).
   void ended(const Pass& pass, End end, base::TimePoint now);
 

@@ -5,7 +5,11 @@
 
 namespace drover::balancer {
 
-RetryBudget::RetryBudget(double percent) : per_request_(std::max(percent, 0.0) / 100), reserve_(per_request_ > 0 ? kReserve : 0) {}
+RetryBudget::RetryBudget(double percent, unsigned threads)
+    : per_request_(std::max(percent, 0.0) / 100),
+      most_reserve_(std::max(kReserve / threads, 1.0)),
+      per_second_(kReservePerSecond / threads),
+      reserve_(per_request_ > 0 ? most_reserve_ : 0) {}
 
 void RetryBudget::request() { earned_ = std::min(earned_ + per_request_, kMaxEarned); }
 
@@ -13,7 +17,7 @@ bool RetryBudget::take(base::TimePoint now) {
   if (per_request_ <= 0) return false;
   if (now > refilled_) {
     // Before the first retry the reserve is full, whatever the clock's zero is: the minimum takes care of it.
-    reserve_ = std::min(kReserve, reserve_ + std::chrono::duration<double>(now - refilled_).count() * kReservePerSecond);
+    reserve_ = std::min(most_reserve_, reserve_ + std::chrono::duration<double>(now - refilled_).count() * per_second_);
     refilled_ = now;
   }
   // Sums of fractions fall short of the whole by a rounding error: five requests at 20 % are one retry.

@@ -1,8 +1,8 @@
 #include "balancer/routes.hpp"
 
-#include "balancer/path_readings.hpp"
-
-#include <arpa/inet.h>
+#include "base/host_name.hpp"
+#include "base/path_readings.hpp"
+#include "base/text.hpp"
 
 #include <algorithm>
 #include <array>
@@ -11,52 +11,6 @@
 namespace drover::balancer {
 
 namespace {
-
-constexpr std::size_t kLongestHost = 255;  ///< bytes; DNS has no longer name
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-/// A host as it is compared: lower case, without port, brackets and the root's dot; IPv6 in its shortest form. A longer one than any
-/// name can be is "", which no configured host is.
-class HostName {
- public:
-  explicit HostName(std::string_view given) {
-    if (given.starts_with('[')) {
-      const std::size_t end = given.find(']');
-      take_address(given.substr(1, end == std::string_view::npos ? end : end - 1));
-      return;
-    }
-    const std::size_t colon = given.find(':');
-    if (colon != std::string_view::npos && given.find(':', colon + 1) != std::string_view::npos) {
-      take_address(given);  // an IPv6 literal as a config may write it
-      return;
-    }
-    std::string_view name = given.substr(0, colon);
-    if (name.size() > 1 && name.ends_with('.')) name.remove_suffix(1);
-    take(name);
-  }
-
-  std::string_view text() const { return {buffer_.data(), size_}; }
-
- private:
-  void take(std::string_view name) {
-    if (name.size() > buffer_.size()) return;
-    std::transform(name.begin(), name.end(), buffer_.begin(), lower);
-    size_ = name.size();
-  }
-
-  void take_address(std::string_view name) {
-    std::array<char, INET6_ADDRSTRLEN> text{};
-    in6_addr binary{};
-    if (name.size() >= text.size()) return take(name);
-    std::copy(name.begin(), name.end(), text.begin());
-    const bool valid = ::inet_pton(AF_INET6, text.data(), &binary) == 1;
-    take(valid && ::inet_ntop(AF_INET6, &binary, text.data(), text.size()) != nullptr ? std::string_view(text.data()) : name);
-  }
-
-  std::array<char, kLongestHost> buffer_;  // not cleared: this is built for each request
-  std::size_t size_ = 0;
-};
 
 /// "/api" covers "/api" and "/api/x", not "/apix"; "/api/" what lies below; "/" everything, also the "*" of OPTIONS.
 bool covers(std::string_view prefix, std::string_view path) {
@@ -73,13 +27,15 @@ bool seen(const void* condition, std::string_view value) {
   return !has_value(wanted) || value == wanted.value;
 }
 
-auto text_of(const config::Field& condition) { return std::tie(condition.name, condition.value); }
-
-bool text_before(const config::Field& a, const config::Field& b) { return text_of(a) < text_of(b); }
+/// By the alphabet; names have no case.
+bool text_before(const config::Field& a, const config::Field& b) {
+  const auto text = [](const config::Field& condition) { return std::pair(base::lowered(condition.name), condition.value); };
+  return text(a) < text(b);
+}
 
 std::string plain(const std::string& path) {
   std::string out;
-  read_path(path.empty() ? "/" : path, Reading::plain, out);
+  base::read_path(path.empty() ? "/" : path, base::Reading::plain, out);
   return out;
 }
 
@@ -119,8 +75,8 @@ const Routes::Candidate* Routes::Paths::find(const RouteAsk& ask) const {
 
 Routes::Paths& Routes::paths_of(const std::string& host) {
   if (host.empty() || host == "*") return any_;
-  if (!host.starts_with("*.")) return exact_[std::string(HostName(host).text())];
-  const std::string suffix(HostName(std::string_view(host).substr(1)).text());
+  if (!host.starts_with("*.")) return exact_[std::string(base::HostName(host).text())];
+  const std::string suffix(base::HostName(std::string_view(host).substr(1)).text());
   suffix_lengths_.push_back(suffix.size());
   return suffix_[suffix];
 }
@@ -159,7 +115,7 @@ void Routes::Paths::put_in_order() {
   };
   for (auto* nodes : {&whole, &prefixes}) {
     std::sort(nodes->begin(), nodes->end(), by_path);
-    for (PathNode& node : *nodes) std::stable_sort(node.candidates.begin(), node.candidates.end(), best_first);
+    for (PathNode& node : *nodes) std::sort(node.candidates.begin(), node.candidates.end(), best_first);
   }
   for (std::uint32_t i = 1; i < prefixes.size(); ++i) {
     std::optional<std::uint32_t> shorter = i - 1;
@@ -170,7 +126,7 @@ void Routes::Paths::put_in_order() {
 
 const Routes::Candidate* Routes::find(const RouteAsk& ask) const {
   if (!exact_.empty() || !suffix_.empty()) {
-    const HostName host(ask.host);
+    const base::HostName host(ask.host);
     const std::string_view name = host.text();
     if (const auto found = exact_.find(name); found != exact_.end()) {
       if (const Candidate* candidate = found->second.find(ask)) return candidate;
@@ -193,16 +149,16 @@ std::optional<std::uint32_t> Routes::match(const RouteAsk& ask) const {
 Routes::Choice Routes::choose(const RouteAsk& ask, std::string& scratch) const {
   using Kind = Choice::Kind;
   const auto chosen = [](const Candidate* found) { return found == nullptr ? Choice{} : Choice{Kind::found, found->route}; };
-  if (!by_path_ || !ambiguous(ask.path)) return chosen(find(ask));
-  const auto read = [&](Reading how, bool& dots) {
-    dots = read_path(ask.path, how, scratch);
+  if (!by_path_ || !base::ambiguous(ask.path)) return chosen(find(ask));
+  const auto read = [&](base::Reading how, bool& dots) {
+    dots = base::read_path(ask.path, how, scratch);
     RouteAsk as_read = ask;
     as_read.path = scratch;
     return find(as_read);
   };
   bool dots = false;
-  const Candidate* found = read(Reading::plain, dots);
-  for (const Reading how : {Reading::resolved, Reading::lenient}) {
+  const Candidate* found = read(base::Reading::plain, dots);
+  for (const base::Reading how : {base::Reading::resolved, base::Reading::lenient}) {
     const Candidate* other = read(how, dots);
     // Where a prefix is taken off or put before, dot segments would lead out of what is left.
     if (other != found || (dots && found != nullptr && found->rewrites)) return {Kind::doubtful, 0};

@@ -3,7 +3,7 @@
 //       2. path: the whole one (`exact`), then prefixes on segment boundaries, the longest first
 //       3. methods: routes that name methods before those that take any, fewer before more
 //       4. headers: more conditions before fewer; then more with a value before more "*"
-//       5. what is left, by its text: methods, then headers. Two routes that agree in all of it are an error of the configuration.
+//       5. what is left, by the alphabet: methods, then headers. Two routes that agree in all of it are an error of the configuration.
 //       A route whose methods or headers do not fit is passed over, and with it nothing else.
 // Thread: any, read-only after construction. No allocation in match(). Ownership: copies what it needs from the config.
 #pragma once
@@ -35,7 +35,7 @@ class Routes {
  public:
   explicit Routes(const config::Config& config);
 
-  /// Position in Config::routes. The path is taken in its plain reading (path_readings.hpp).
+  /// Position in Config::routes. The path is taken in its plain reading (base/path_readings.hpp).
   std::optional<std::uint32_t> match(const RouteAsk& ask) const;
 
   struct Choice {

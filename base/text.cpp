@@ -66,6 +66,12 @@ std::string_view nearest(std::string_view given, std::span<const std::string_vie
   return best;
 }
 
+std::string lowered(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), lower);
+  return out;
+}
+
 std::size_t utf8_length(std::string_view bytes) {
   const auto lead = static_cast<unsigned char>(bytes[0]);
   const std::size_t length = lead < 0x80                   ? 1

@@ -43,8 +43,12 @@ void fold(const ProxyBoard& board, Totals& totals) {
     totals.access_dropped += tally.access_dropped.get();
     totals.accept_pauses += tally.accept_pauses.get();
     for (std::uint32_t listener = 0; listener < shape.listeners; ++listener) {
-      add(board.listener(thread, listener).limited, totals.listeners[listener].limited);
-      totals.listeners[listener].slow += board.listener(thread, listener).slow.get();
+      const ListenerTally& from = board.listener(thread, listener);
+      ListenerTotals& to = totals.listeners[listener];
+      add(from.limited, to.limited);
+      to.slow += from.slow.get();
+      add(from.refused, to.refused);
+      add(from.answered, to.answered);
     }
     for (std::uint32_t pool = 0; pool < shape.pools.size(); ++pool) add(board.tally(thread, pool), totals.pools[pool]);
   }

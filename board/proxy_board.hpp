@@ -107,6 +107,8 @@ struct PoolTotals {
 struct ListenerTotals {
   std::array<std::uint64_t, kLimitReasonNames.size()> limited{};
   std::uint64_t slow = 0;
+  std::array<std::uint64_t, kCodes> refused{};
+  std::array<std::uint64_t, kCodes> answered{};
 };
 struct Totals {
   std::vector<PoolTotals> pools;

@@ -73,6 +73,7 @@ struct alignas(64) SupervisorBoard::Row {
   std::atomic<std::uint64_t> memory_bytes;
   std::atomic<std::uint32_t> load_epoch;
   std::atomic<std::uint32_t> share;
+  std::atomic<std::int32_t> pid;
   std::array<std::atomic<std::uint64_t>, kRowWords> words;
 };
 
@@ -135,6 +136,7 @@ void SupervisorBoard::write_row(std::uint32_t row, const WorkerInfo& info) {
   if (static_cast<base::Incarnation>(cell.words[0].load(std::memory_order_relaxed)) != info.incarnation) {
     write_load(row, 0);
     write_share(row, kFullShare);
+    write_pid(row, 0);
   }
   const std::uint32_t version = cell.version.load(std::memory_order_relaxed);
   cell.version.store(version + 1, std::memory_order_relaxed);
@@ -162,6 +164,10 @@ void SupervisorBoard::write_load(std::uint32_t row, std::uint64_t memory_bytes) 
   cell.memory_bytes.store(memory_bytes, std::memory_order_relaxed);
   cell.load_epoch.store(cell.load_epoch.load(std::memory_order_relaxed) + 1, std::memory_order_release);
 }
+
+void SupervisorBoard::write_pid(std::uint32_t row, std::int32_t pid) { row_cell(row).pid.store(pid, std::memory_order_release); }
+
+std::int32_t SupervisorBoard::pid(std::uint32_t row) const { return row_cell(row).pid.load(std::memory_order_acquire); }
 
 void SupervisorBoard::write_connection_share(std::uint32_t row, std::uint32_t share) {
   row_cell(row).connection_share.store(share, std::memory_order_release);

@@ -54,6 +54,9 @@ class SupervisorBoard {
   void clear_row(std::uint32_t row) { write_row(row, WorkerInfo{}); }
   /// Memory (bytes) by the newest report or sample; 0: unknown. `age_epoch` grows with each new figure.
   void write_load(std::uint32_t row, std::uint64_t memory_bytes);
+  /// Of the worker's first process; a new life has 0 until it is started.
+  void write_pid(std::uint32_t row, std::int32_t pid);
+  std::int32_t pid(std::uint32_t row) const;
   /// This proxy generation's share of a worker's `concurrency`; UINT32_MAX: no limit.
   void write_connection_share(std::uint32_t row, std::uint32_t share);
 

@@ -40,6 +40,7 @@ inline constexpr std::array<const char*, 2> kLimitReasonNames{"connections", "re
 
 inline constexpr std::size_t kFirstCode = 100;
 inline constexpr std::size_t kCodes = 500;  ///< 100 … 599; what a worker sends beyond them is counted as 599
+constexpr std::size_t code_index(unsigned code) { return code < kFirstCode || code >= kFirstCode + kCodes ? kCodes - 1 : code - kFirstCode; }
 
 /// Upper bounds in microseconds; a last bucket beyond them is +Inf.
 inline constexpr std::array<std::uint64_t, 16> kBucketBounds{500,     1'000,   2'500,     5'000,     10'000,    25'000,     50'000,     100'000,
@@ -71,10 +72,7 @@ struct alignas(64) PoolTally {
   Count unpaid;     ///< retries not made for want of retry budget
   Count deadlines;  ///< exchanges ended by their route's timeout or their own X-Request-Timeout
 
-  void request(Method method, unsigned code) {
-    const std::size_t i = code < kFirstCode || code >= kFirstCode + kCodes ? kCodes - 1 : code - kFirstCode;
-    requests[static_cast<std::size_t>(method)][i].add();
-  }
+  void request(Method method, unsigned code) { requests[static_cast<std::size_t>(method)][code_index(code)].add(); }
 };
 
 /// Per thread and listener.
@@ -82,6 +80,8 @@ struct alignas(64) ListenerTally {
   Count clients;                                        ///< gauge: open client connections
   std::array<Count, kLimitReasonNames.size()> limited;  ///< answered 429
   Count slow;                                           ///< clients sent away for sending slower than `rates` allow
+  std::array<Count, kCodes> refused;                    ///< requests refused before a pool was found, by status
+  std::array<Count, kCodes> answered;                   ///< requests that were answered in a pool's place: redirects, fixed responses, by status
 };
 
 /// Per thread.

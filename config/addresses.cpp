@@ -66,6 +66,20 @@ Read<Bind> read_unix(std::string_view text) {
   return bind;
 }
 
+/// "[::1]" of a route, in lower case.
+Read<std::string> read_bracketed(const std::string& host) {
+  const std::size_t end = host.find(']');
+  const std::string inside = host.substr(1, end == std::string::npos ? end : end - 1);
+  if (!is_ipv6(inside)) return Complaint{quoted(host) + " holds no IPv6 address between [ and ]", "like \"[::1]\""};
+  const std::string whole = "[" + inside + "]";
+  if (end == std::string::npos) return Complaint{quoted(host) + " has no ']'", "write " + quoted(whole)};
+  if (host == whole) return taken(std::string(host));
+  if (host[end + 1] == ':' && read_port(std::string_view(host).substr(end + 2))) {
+    return Complaint{quoted(host) + " has a port", "ports don't count in a route: write " + quoted(whole)};
+  }
+  return Complaint{quoted(host) + " has something behind its ']'", "write " + quoted(whole)};
+}
+
 }  // namespace
 
 Read<Bind> read_bind(std::string_view text) {
@@ -110,17 +124,17 @@ Read<std::string> read_host(std::string_view text) {
   std::transform(host.begin(), host.end(), host.begin(), [](unsigned char c) { return std::tolower(c); });
   if (host == "*") return taken(std::move(host));
   if (host.find("://") != std::string::npos) return Complaint{quoted(text) + " is a URL, not a host", "the name alone, like \"example.org\""};
-  const bool bracketed = host.starts_with('[') && host.ends_with(']');
-  if (bracketed) {
-    if (is_ipv6(host.substr(1, host.size() - 2))) return taken(std::move(host));
-    return Complaint{quoted(text) + " holds no IPv6 address between [ and ]", "like \"[::1]\""};
-  }
-  const std::size_t colon = host.rfind(':');
+  if (host.starts_with('[')) return read_bracketed(host);
+  if (is_ipv6(host)) return Complaint{quoted(text) + " is an IPv6 address without brackets", "write " + quoted("[" + host + "]")};
+  const std::size_t colon = host.find(':');
   if (colon != std::string::npos && read_port(std::string_view(host).substr(colon + 1))) {
-    return Complaint{quoted(text) + " has a port", "ports don't count in a route: write " + quoted(text.substr(0, colon))};
+    return Complaint{quoted(text) + " has a port", "ports don't count in a route: write " + quoted(colon == 0 ? "*" : text.substr(0, colon))};
   }
+  if (host.size() > 1 && host.ends_with('.')) host.pop_back();  // the root: nothing differs by it
   if (is_host_name(host.starts_with("*.") ? host.substr(2) : host)) return taken(std::move(host));
-  return Complaint{quoted(text) + " is not a host", "\"*\", \"*.example.org\" or \"example.org\""};
+  const bool colons = colon != std::string::npos && host.find(':', colon + 1) != std::string::npos;
+  return Complaint{quoted(text) + " is not a host",
+                   colons ? "an IPv6 address stands in brackets, like \"[::1]\"" : "\"*\", \"*.example.org\" or \"example.org\""};
 }
 
 }  // namespace drover::config

@@ -209,9 +209,13 @@ class Writer {
     std::string given;
     std::string missing;
     const bool silent = std::ranges::any_of(table.fields->keys(), [&](const Key& key) { return key.needed && !value(key, target); });
+    if (silent) {
+      out_ += "# " + std::string(table.name) + " is not given\n";
+      return;
+    }
     for (const Key& key : table.fields->keys()) {
       if (key.later) continue;
-      const auto text = silent ? std::nullopt : value(key, target);
+      const auto text = value(key, target);
       std::string& list = text ? given : missing;
       list += (list.empty() ? "" : ", ") + std::string(key.name) + (text ? " = " + *text : "");
     }

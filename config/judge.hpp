@@ -36,6 +36,8 @@ void validate_resilience(Judge& judge, const Pool& pool);
 void validate_spills(Judge& judge, const std::map<std::string, std::string>& spills);
 /// Relations between the keys of one route, its pools apart.
 void validate_route(Judge& judge, const RouteNote& note);
+/// Relations between routes: twins, orders that only the alphabet decides, circles, cookies that collide. After validate_routes().
+void validate_route_pairs(Judge& judge, const std::vector<RouteNote>& notes);
 /// Makes Config::routes of what was read.
 void validate_routes(Judge& judge, const std::vector<RouteNote>& notes);
 void validate_dispatch(Judge& judge, const std::map<std::string, std::string>& listener_pools);

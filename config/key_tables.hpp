@@ -30,6 +30,12 @@ inline constexpr Key table(std::string_view name, const Section& fields, void* (
   return {.name = name, .type = Type::table, .help = fields.help, .fields = &fields, .inner = target};
 }
 
+/// With a value for hints: the first field of a table that has one shows what the table is for.
+inline constexpr Key like(std::string_view example, Key key) {
+  key.example = example;
+  return key;
+}
+
 /// Of a table's field, without which the table says nothing.
 inline constexpr Key needed(Key key) {
   key.needed = true;

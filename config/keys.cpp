@@ -37,11 +37,11 @@ constexpr std::array kAdmin{
   Key{"socket", Type::path, "",
       "the command line's Unix socket, mode 0600; default: /run/drover/drover.sock as root, else $XDG_RUNTIME_DIR/drover.sock, else /tmp/drover-UID/drover.sock",
       at<&Admin::socket>},
-  Key{"token_file", Type::path, "", "a file with the token that lets the TCP side change things; without one it only reads", at<&Admin::token_file>},
+  Key{"token_file", Type::path, "", "a file with the token that lets the TCP side change things, which nobody but its owner may open; without one it only reads", at<&Admin::token_file>},
 };
 
 constexpr std::array kAccess{
-  needed({"path", Type::log_path, "", "a file that is appended to, \"-\": standard output; opened anew on USR1", at<&Log::Access::path>}),
+  needed(like(R"("/var/log/drover/access.log")", {"path", Type::log_path, "", "a file that is appended to, \"-\": standard output; opened anew on USR1", at<&Log::Access::path>})),
   Key{"format", Type::choice, R"("json")", "how a line looks", at<&Log::Access::format>, {}, {}, kAccessFormats},
 };
 constexpr Section kAccessSection{"", "a line for each exchange; none if not given", as_span<kAccess>};

@@ -108,7 +108,8 @@ struct Key {
   const Section* fields = nullptr;         ///< of a table
   void* (*inner)(void* target) = nullptr;  ///< a table's own struct
   bool later = false;                      ///< known, refused as "not yet"
-  bool needed = false;                     ///< of a table's field: a table that says anything must say this
+  bool needed = false;                     ///< of a table's field: a table that is there must say this
+  std::string_view example{};              ///< a value as written in TOML, for hints: where the default shows nothing
 };
 
 /// Sections that may stand at the top of the file, in the order of the documentation. `listener` and `pool` hold one table

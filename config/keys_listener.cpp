@@ -26,14 +26,14 @@ constexpr Section kListenerLimitsSection{"", "how much a client may send", as_sp
 
 constexpr std::array kRates{
   Key{"head", Type::bytes, R"("off")", "a second, of a request head; slower is 408", at<&Listener::Rates::head>, {1, kGiB}, "off"},
-  Key{"body", Type::bytes, R"("100B")", "a second, of a request body, while drover waits for it; slower is 408", at<&Listener::Rates::body>, {1, kGiB}, "off"},
-  Key{"grace", Type::duration, R"("10s")", "not looked at before", at<&Listener::Rates::grace>, kPositive},
+  like(R"("100B")", {"body", Type::bytes, R"("100B")", "a second, of a request body, while drover waits for it; slower is 408", at<&Listener::Rates::body>, {1, kGiB}, "off"}),
+  Key{"grace", Type::duration, "", "not looked at before; if not given, 3s for a head, and for a body 10s, or `timeouts.body` if that is longer", at<&Listener::Rates::grace>, kPositive},
 };
 constexpr Section kRatesSection{"", "the slowest that a client may send, on average", as_span<kRates>};
 
 constexpr std::array kPerClient{
-  Key{"connections", Type::integer, "0", "open at once; 0: no limit", at<&Listener::PerClient::connections>, {0, 1'000'000}},
-  Key{"requests", Type::fraction, "0", "a second, in the long run; 0: no limit", at<&Listener::PerClient::requests>, {0, 1'000'000'000}},
+  like("100", {"connections", Type::integer, "0", "open at once; 0: no limit", at<&Listener::PerClient::connections>, {0, 1'000'000}}),
+  like("10", {"requests", Type::fraction, "0", "a second, in the long run; 0: no limit", at<&Listener::PerClient::requests>, {0, 1'000'000'000}}),
   Key{"burst", Type::integer, "0", "requests at once; 0: those of one second, one at least", at<&Listener::PerClient::burst>, {0, 1'000'000}},
 };
 constexpr Section kPerClientSection{"", "what one client address (of IPv6 its /64) may have; more is 429", as_span<kPerClient>};

@@ -108,7 +108,7 @@ constexpr Section kAlertSection{"", "when to speak up", as_span<kAlert>};
 constexpr std::array kPoolTimeouts{
   Key{"connect", Type::duration, R"("2s")", "connection to a worker", at<&Pool::Timeouts::connect>, kPositive},
   Key{"response", Type::duration, R"("60s")", "to the first byte of its response", at<&Pool::Timeouts::response>, kPositive},
-  Key{"stall", Type::duration, R"("60s")", "silence within its response", at<&Pool::Timeouts::stall>, kPositive},
+  Key{"stall", Type::duration, R"("60s")", "silence within its response, and in a tunnel of which one side has ended", at<&Pool::Timeouts::stall>, kPositive},
   Key{"idle", Type::duration, R"("4s")", "reuse of a connection to a worker", at<&Pool::Timeouts::idle>, kMayBeZero},
   Key{"floor", Type::duration, R"("100ms")", "the shortest whole exchange that a request can ask for with X-Request-Timeout", at<&Pool::Timeouts::floor>, kPositive},
 };
@@ -116,7 +116,7 @@ constexpr Section kPoolTimeoutsSection{"", "how long a worker may take", as_span
 
 constexpr std::array kRetry{
   Key{"attempts", Type::integer, "3", "tries in all, the first included", at<&Pool::Retry::attempts>, {1, 100}},
-  Key{"budget", Type::percent, R"("20%")", "retries, of requests", at<&Pool::Retry::budget>, {0, 100}},
+  Key{"budget", Type::percent, R"("20%")", "retries, of requests; besides a reserve of 10 for the whole pool, refilled by 1 a second, not with 0%; after a worker's death they are free", at<&Pool::Retry::budget>, {0, 100}},
 };
 constexpr Section kRetrySection{"", "a request's further tries", as_span<kRetry>};
 
@@ -128,7 +128,7 @@ constexpr std::array kQueue{
 constexpr Section kQueueSection{"", "requests that wait for a worker", as_span<kQueue>};
 
 constexpr std::array kRecycle{
-  Key{"memory", Type::bytes, R"("off")", "a larger worker, or one that will be before a successor could be ready, is replaced: successor first, then drained", at<&Pool::Recycle::memory>, {1, kAnyBytes.most}, "off"},
+  like(R"("400MiB")", {"memory", Type::bytes, R"("off")", "a larger worker, or one that will be before a successor could be ready, is replaced: successor first, then drained", at<&Pool::Recycle::memory>, {1, kAnyBytes.most}, "off"}),
   Key{"hard_memory", Type::bytes, R"("off")", "a larger worker gets no new work at once and is replaced in its place", at<&Pool::Recycle::hard_memory>, {1, kAnyBytes.most}, "off"},
   Key{"requests", Type::integer, R"("off")", "replaced after that many requests", at<&Pool::Recycle::requests>, {1, 1'000'000'000'000}, "off"},
   Key{"age", Type::duration, R"("off")", "replaced after that long", at<&Pool::Recycle::age>, kAWhile, "off"},
@@ -145,7 +145,7 @@ constexpr std::array kRolling{
 constexpr Section kRollingSection{"", "pace of a rolling restart", as_span<kRolling>};
 
 constexpr std::array kHang{
-  Key{"after", Type::duration, R"("off")", "none of its exchanges moved for that long and it computes nothing: `signal`, then replaced", at<&Pool::Hang::after>, kLook, "off"},
+  like(R"("30s")", {"after", Type::duration, R"("off")", "none of its exchanges moved for that long and it computes nothing: `signal`, then replaced", at<&Pool::Hang::after>, kLook, "off"}),
   Key{"signal", Type::signal, R"("QUIT")", "sent first; many runtimes then print their stacks", at<&Pool::Hang::signal>},
 };
 constexpr Section kHangSection{"", "what a worker that hangs gets", as_span<kHang>};
@@ -167,7 +167,7 @@ constexpr Section kKillerSection{"", "requests that kill workers", as_span<kKill
 
 constexpr std::array kLimits{
   Key{"memory", Type::bytes, "", "memory of the worker and its children where cgroup v2 is writable, else its address space", at<&Pool::Limits::memory>, {kMiB, kAnyBytes.most}},
-  Key{"files", Type::integer, "", "open files", at<&Pool::Limits::files>, {16, 1'000'000'000}},
+  like("4096", {"files", Type::integer, "", "open files", at<&Pool::Limits::files>, {16, 1'000'000'000}}),
   Key{"nice", Type::integer, "", "niceness; below drover's own needs a right", at<&Pool::Limits::nice>, {-20, 19}},
   Key{"core", Type::bytes, "", "size of a core dump; \"0\": none", at<&Pool::Limits::core>, kAnyBytes},
 };
@@ -181,16 +181,16 @@ constexpr std::array kState{
 constexpr Section kStateSection{"", "what the pool's workers may keep in their shared state", as_span<kState>};
 
 constexpr std::array kBreaker{
-  Key{"errors", Type::percent, R"("off")", "of the exchanges of `window` that broke or were answered 502, 503, 504: more, and the pool is let alone", kBreakerErrors, {1, 100}, "off"},
+  like(R"("50%")", {"errors", Type::percent, R"("off")", "as many or more of the exchanges of `window` broke or were answered 502, 503, 504: the pool is let alone", kBreakerErrors, {1, 100}, "off"}),
   Key{"requests", Type::integer, "20", "fewer exchanges in `window` prove nothing", at<&Pool::Breaker::requests>, {1, 1'000'000'000}},
   Key{"window", Type::duration, R"("10s")", "what `errors` looks at", at<&Pool::Breaker::window>, kWindow},
-  Key{"open", Type::duration, R"("5s")", "answered 503 for that long; then one exchange is let through, and its end decides", at<&Pool::Breaker::open>, kLook},
+  Key{"open", Type::duration, R"("5s")", "answered 503 for that long; then one exchange is let through, and the head of its response decides", at<&Pool::Breaker::open>, kLook},
 };
 constexpr Section kBreakerSection{"", "when the pool as a whole is let alone for a while", as_span<kBreaker>};
 
 constexpr std::array kSticky{
-  needed({"cookie", Type::token, "", "its name", at<&Pool::Sticky::cookie>}),
-  Key{"key_file", Type::path, "", "a file with the secret that signs it, at least 16 bytes; without one drover makes a secret at each start", at<&Pool::Sticky::key_file>},
+  needed(like(R"("seat")", {"cookie", Type::token, "", "its name", at<&Pool::Sticky::cookie>})),
+  Key{"key_file", Type::path, "", "a file with the secret that signs it, at least 16 bytes, which nobody but its owner may open; without one drover makes a secret at each start", at<&Pool::Sticky::key_file>},
   Key{"age", Type::duration, R"("0s")", "Max-Age; 0s: as long as the browser runs", at<&Pool::Sticky::age>, {0, 400 * kDay}},
   Key{"secure", Type::flag, "false", "only over https", at<&Pool::Sticky::secure>},
 };
@@ -242,7 +242,7 @@ constexpr std::array kPool{
   table("sticky", kStickySection, inner<&Pool::sticky>),
   table("hash", kHashSection, inner<&Pool::hash>),
   Key{"spill_to", Type::text, "", "another pool, which takes the requests that this one can't: no worker there, all busy and the queue full, or its breaker open"},
-  Key{"errors", Type::pages, "", "pages for drover's own answers in this pool's name (400, 408, 413, 417, 429, 500, 502, 503, 504), like { 503 = \"/etc/drover/busy.html\" }; read when drover starts, at most 64 KiB each", at<&Pool::errors>},
+  Key{"errors", Type::pages, "", "pages for drover's own answers in this pool's name (400, 408, 413, 502, 503, 504), like { 503 = \"/etc/drover/busy.html\" }; read when drover starts, at most 64 KiB each and 16 MiB in all pools together", at<&Pool::errors>},
   later("protocol", "what workers speak"),
 };
 // clang-format on

@@ -64,6 +64,8 @@ bool has_capability(unsigned number) {
 /// May this process start others as another user?
 bool may_change_user() { return ::geteuid() == 0 || has_capability(kSetUid); }
 
+std::string folder_with(const std::string& folder, const std::string& name) { return folder + (folder.ends_with('/') ? "" : "/") + name; }
+
 class MachineCheck {
  public:
   explicit MachineCheck(const Config& config) : config_(config) {}
@@ -71,6 +73,7 @@ class MachineCheck {
   std::vector<Mistake> run() {
     if (!config_.proxy.user.empty()) user("proxy.user", config_.proxy.user, false);
     if (!config_.admin.token_file.empty()) token();
+    if (!config_.log.access.path.empty() && config_.log.access.path != "-") access_log();
     for (const Pool& each : config_.pools) pool(each);
     return std::move(mistakes_);
   }
@@ -84,12 +87,15 @@ class MachineCheck {
   }
 
   void token();
+  void access_log();
+  void only_its_owners(const std::string& key, const std::string& file);
   void pool(const Pool& pool);
   void env_file(const Pool& pool, const std::string& path);
   void limits(const Pool& pool, const std::string& path);
   void user(const std::string& key, const std::string& name, bool needed);
   bool folder(const Pool& pool, const std::string& path);
   void served_files(const Pool& pool, const std::string& path);
+  void page(const std::string& key, const std::string& file);
   void variables(const Pool& pool, const std::string& path);
   /// The pool's own value of a variable, as its workers will have it.
   std::optional<std::string> own_value(const Pool& pool, std::string_view name) const;
@@ -101,6 +107,7 @@ class MachineCheck {
   const Config& config_;
   std::vector<Mistake> mistakes_;
   std::map<std::string, std::string> from_file_;  ///< the present pool's env_file
+  std::size_t page_bytes_ = 0;                    ///< of the error pages so far
 };
 
 void MachineCheck::token() {
@@ -113,7 +120,39 @@ void MachineCheck::token() {
   } else if (!S_ISREG(info.st_mode) || info.st_size == 0) {
     mistake("admin.token_file", "token_file: " + quoted(file) + (S_ISREG(info.st_mode) ? " is empty" : " is not a plain file"),
             "one line with the token, like that of: openssl rand -hex 32");
+  } else {
+    only_its_owners("admin.token_file", file);
   }
+}
+
+/// A secret that others may read is none, and one that they may write is theirs.
+void MachineCheck::only_its_owners(const std::string& key, const std::string& file) {
+  if (!open_to_others(file)) return;
+  mistake(key, key.substr(key.rfind('.') + 1) + ": " + quoted(file) + " may be opened by others than its owner",
+          "chmod 600 " + base::printable(file, 200));
+}
+
+/// As backends::AccessFile will open it: for appending, made if it is not there.
+void MachineCheck::access_log() {
+  const std::string& file = config_.log.access.path;
+  const std::string folder = file.substr(0, std::max<std::size_t>(file.rfind('/'), 1));
+  const auto refuse = [&](const std::string& what, std::string fix) { mistake("log.access.path", "access: " + what, std::move(fix)); };
+  struct stat info {};
+  if (::stat(file.c_str(), &info) == 0) {
+    if (S_ISDIR(info.st_mode)) return refuse(quoted(file) + " is a folder", "name a file in it, like " + quoted(folder_with(file, "access.log")));
+    if (::faccessat(AT_FDCWD, file.c_str(), W_OK, AT_EACCESS) != 0)
+      refuse(quoted(file) + " can't be written: " + std::strerror(errno), "drover's user needs the right to");
+    return;
+  }
+  if (errno != ENOENT && errno != ENOTDIR)
+    return refuse(quoted(file) + " can't be looked at: " + std::strerror(errno), "drover's user needs the right to");
+  if (::stat(folder.c_str(), &info) != 0) {
+    return refuse("the folder of " + quoted(file) + " can't be used: " + std::strerror(errno),
+                  "make it before drover starts: mkdir -p " + base::printable(folder, 200));
+  }
+  if (!S_ISDIR(info.st_mode)) return refuse(quoted(folder) + " is not a folder", "name a file in a folder");
+  if (::faccessat(AT_FDCWD, folder.c_str(), W_OK | X_OK, AT_EACCESS) != 0)
+    refuse(quoted(folder) + " can't be written: " + std::strerror(errno), "drover's user needs the right to make a file there");
 }
 
 void MachineCheck::env_file(const Pool& pool, const std::string& path) {
@@ -166,15 +205,33 @@ void MachineCheck::pool(const Pool& pool) {
   if (dir_good && !pool.command.empty()) program(pool, path + ".command");
 }
 
-void MachineCheck::served_files(const Pool& pool, const std::string& path) {
-  for (const auto& [status, file] : pool.errors) {
-    const auto page = read_page(file);
-    if (!page)
-      mistake(path + ".errors." + std::to_string(status), "errors: " + page.error().message, "it is read when drover starts, by drover's user");
+std::string fix_of_page(const base::Error& error) {
+  switch (error.code) {
+    case EFBIG: return "shorten it";
+    case EINVAL: return "name the page itself, a plain file";
+    default: return "it is read when drover starts, by drover's user";
   }
+}
+
+/// Each use counts, as it does where they are sent to the proxy. Told once, where the sum is passed.
+void MachineCheck::page(const std::string& key, const std::string& file) {
+  const auto text = read_page(file);
+  if (!text) return mistake(key, "errors: " + text.error().message, fix_of_page(text.error()));
+  const bool full = page_bytes_ > kMaxAllPages;
+  page_bytes_ += text->size();
+  if (full || page_bytes_ <= kMaxAllPages) return;
+  mistake(key, "errors: with " + quoted(file) + " the error pages of all pools have more than 16 MiB", "shorten them, or have fewer");
+}
+
+void MachineCheck::served_files(const Pool& pool, const std::string& path) {
+  for (const auto& [status, file] : pool.errors) page(path + ".errors." + std::to_string(status), file);
   if (pool.sticky.key_file.empty()) return;
   const auto key = read_key(pool.sticky.key_file);
-  if (!key) mistake(path + ".sticky.key_file", "key_file: " + key.error().message, "a secret, like that of: openssl rand -hex 32");
+  if (!key) {
+    mistake(path + ".sticky.key_file", "key_file: " + key.error().message, "a secret, like that of: openssl rand -hex 32");
+  } else {
+    only_its_owners(path + ".sticky.key_file", pool.sticky.key_file);
+  }
 }
 
 void MachineCheck::user(const std::string& key, const std::string& name, bool needed) {
@@ -331,11 +388,6 @@ std::vector<std::string> warnings_for_machine(const Config& config, const Machin
                                         "stranger; choose a range outside"));
   }
   for (const Pool& pool : config.pools) {
-    if (const std::string& file = pool.sticky.key_file; !file.empty() && open_to_others(file)) {
-      warnings.push_back(
-          warning_text(config, place_of(config, "pool." + pool.name + ".sticky.key_file"),
-                       "key_file: " + quoted(file) + " may be opened by others than its owner, who could then choose their worker; chmod 600"));
-    }
     if (!machine.root || !pool.user.empty()) continue;
     warnings.push_back(warning_text(config, place_of(config, "pool." + pool.name),
                                     "[pool." + pool.name + "] has no user: its workers run as root; add user = \"…\""));

@@ -92,12 +92,12 @@ struct Listener {
     std::uint32_t connections = 10'000;
     bool operator==(const Limits&) const = default;
   };
-  /// The slowest that a client may send, averaged over the time that drover has waited for it; looked at after `grace`. None: as slow as
-  /// `timeouts` let it.
+  /// The slowest that a client may send, averaged over the time that drover has waited for it; looked at after `grace`. No rate: as slow as
+  /// `timeouts` let it. No grace: 3 s for a head, for a body 10 s or, if that is longer, one silence such as `timeouts.body` allows.
   struct Rates {
     std::optional<Bytes> head;  ///< per second
     std::optional<Bytes> body = Bytes{100};
-    Millis grace = 10s;
+    std::optional<Millis> grace;
     bool operator==(const Rates&) const = default;
   };
   /// Of one client address (an IPv6 one: its /64); 0: no limit. More is answered 429.
@@ -203,10 +203,10 @@ struct Pool {
   };
   /// The pool as a whole is let alone for a while when too many of its exchanges fail.
   struct Breaker {
-    double errors = 0;            ///< percent of the exchanges of `window`; 0: off
+    double errors = 0;            ///< percent of the exchanges of `window`, as many or more; 0: off
     std::uint32_t requests = 20;  ///< fewer exchanges in `window` prove nothing
     Millis window = 10s;
-    Millis open = 5s;  ///< answered 503 for that long; then one exchange is let through, whose end decides
+    Millis open = 5s;  ///< answered 503 for that long; then one exchange is let through; the head of its response decides
     bool operator==(const Breaker&) const = default;
   };
   /// A client comes back to its worker.

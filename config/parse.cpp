@@ -181,7 +181,7 @@ void Assembly::one_route(const Node& node, std::size_t position) {
   reader_.read(node, section("route"), &note.route, note.name, "[[route]]");
   for (const Entry& each : node.entries) {
     if (each.name == "pool") note.pool = each.value.text;
-    if (each.name != "split") continue;
+    if (each.name != "split" || each.value.kind != Node::Kind::table) continue;
     for (const Entry& part : each.value.entries) note.split.emplace_back(part.name, static_cast<std::uint32_t>(part.value.integer));
   }
   note.misread = std::any_of(mistakes_.begin() + static_cast<std::ptrdiff_t>(before), mistakes_.end(),

@@ -33,8 +33,9 @@ base::Result<Config, Mistakes> parse(std::string_view text, std::string file, un
 /// Reads the file, then parse(). A file that can't be read: a Mistake at line 0.
 base::Result<Config, Mistakes> load(const std::string& file);
 
-/// What needs the machine and is asked only by `check` and `run`: each command[0] is found and executable,
-/// each user exists, each dir is a folder, each ${ENV_NAME} is set. Same form of mistakes, with the places of the keys.
+/// What needs the machine and is asked only by `check` and `run`: each command[0] is found and executable, each user exists, each dir is a
+/// folder, each ${ENV_NAME} is set, each file that drover reads or writes can be read or written, and secrets are their owner's alone. Same form of
+/// mistakes, with the places of the keys.
 std::vector<Mistake> check_machine(const Config& config);
 
 /// What the machine says that matters to a warning; given, so that warnings can be tested.

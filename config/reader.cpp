@@ -47,13 +47,31 @@ const Key* table_with(std::string_view name, const Section& section) {
   return nullptr;
 }
 
+/// What shows how the key is used.
+std::string_view example_of(const Key& key) { return key.example.empty() ? key.fallback : key.example; }
+
 /// "interval = "30s"": one field as it could be written.
 std::string example_of(const Section& fields) {
+  for (const Key& key : fields.keys()) {
+    if (!key.example.empty()) return std::string(key.name) + " = " + std::string(key.example);
+  }
   const Key* shown = nullptr;
   for (const Key& key : fields.keys()) {
     if (!key.fallback.empty() && (shown == nullptr || (shown->type != Type::duration && key.type == Type::duration))) shown = &key;
   }
   return shown == nullptr ? "…" : std::string(shown->name) + " = " + std::string(shown->fallback);
+}
+
+/// For a value of another kind altogether, which says nothing of what was meant.
+std::string usual_fix(const Key& key) {
+  if (key.type == Type::integer && !range_text(key).empty()) return range_text(key);
+  if (const std::string_view example = example_of(key); !example.empty()) return "like " + std::string(example);
+  switch (key.type) {
+    case Type::url_path: return "like \"/api\"";
+    case Type::duration: return "like \"30s\"";
+    case Type::bytes: return "like \"100MiB\"";
+    default: return "in quotes";
+  }
 }
 
 std::string whole(double amount) { return std::to_string(static_cast<std::int64_t>(amount)); }
@@ -69,7 +87,7 @@ void Reader::complain(const Key& key, const Node& node, const std::string& what,
 }
 
 void Reader::wrong_kind(const Key& key, const Node& node, const std::string& wanted, std::string hint) {
-  complain(key, node, "wants " + wanted + ", not " + kind_text(node.kind), std::move(hint));
+  complain(key, node, "wants " + wanted + ", not " + kind_text(node.kind), hint.empty() ? usual_fix(key) : std::move(hint));
 }
 
 void Reader::read(const Node& table, const Section& section, void* target, const std::string& path, const std::string& shown) {
@@ -100,7 +118,7 @@ void Reader::read_entry(const Entry& entry, const Section& section, void* target
   read(entry.value, *key->fields, key->inner(target), full, inside);
   for (const Key& field : key->fields->keys()) {
     const bool given = std::ranges::any_of(entry.value.entries, [&](const Entry& each) { return each.name == field.name; });
-    if (field.needed && !given && !entry.value.entries.empty()) {
+    if (field.needed && !given) {
       mistake(entry.value.place, inside + " has no " + std::string(field.name), "add it, or take the whole table out");
     }
   }
@@ -170,7 +188,7 @@ std::optional<Value> Reader::integer_value(const Key& key, const Node& node) {
 
 std::optional<Value> Reader::fraction_value(const Key& key, const Node& node) {
   if (node.kind != Node::Kind::number && node.kind != Node::Kind::integer) {
-    std::string hint = "like " + std::string(key.fallback);
+    std::string hint;
     if (node.kind == Node::Kind::text) {
       if (const auto percent = read_percent(node.text)) hint = "write " + number_text(*percent / 100);
     }
@@ -205,6 +223,7 @@ std::optional<Value> Reader::workers_value(const Key& key, const Node& node, con
     const auto position = static_cast<std::size_t>(end - kEnds.begin());
     Key as_end = key;
     as_end.name = *end;
+    as_end.type = Type::integer;
     as_end.word = {};
     places_[path + "." + entry.name] = entry.value.place;
     given[position] = true;

@@ -9,13 +9,9 @@ namespace drover::config {
 
 namespace {
 
-/// What drover answers with when it has a pool for the request. 404, 414, 431 and 501 come before there is one.
-constexpr std::array<int, 9> kPageStatuses{400, 408, 413, 417, 429, 500, 502, 503, 504};
+/// What drover answers with when it has a pool for the request. 404, 414, 417, 429, 431 and 501 come before there is one.
+constexpr std::array<int, 6> kPageStatuses{400, 408, 413, 502, 503, 504};
 constexpr const char* kNameHint = "letters, digits and !#$%&'*+-.^_`|~";
-
-bool equal_but_case(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
-}
 
 /// "write { X-A = … }", "like { … }": what the table could be.
 const char* example_of(Type type) {
@@ -75,7 +71,7 @@ std::optional<Value> Reader::tokens_value(const Key& key, const Node& node, cons
       std::string upper(text);
       std::ranges::transform(upper, upper.begin(), [](unsigned char c) { return std::toupper(c); });
       refuse(quoted(text) + " is no method that a client would send: they are told apart by case", "write " + quoted(upper));
-    } else if (std::ranges::any_of(value.list, [&](const std::string& other) { return equal_but_case(other, text); })) {
+    } else if (std::ranges::any_of(value.list, [&](const std::string& other) { return base::equal_ignoring_case(other, text); })) {
       refuse(quoted(text) + " is there a second time", "once is enough");
     } else {
       places_[path + "." + std::to_string(value.list.size())] = entry.value.place;
@@ -90,7 +86,7 @@ std::optional<Value> Reader::fields_value(const Key& key, const Node& node, cons
   Value value;
   bool good = true;
   for (const Entry& entry : node.entries) {
-    const auto twin = [&](const Field& other) { return equal_but_case(other.name, entry.name); };
+    const auto twin = [&](const Field& other) { return base::equal_ignoring_case(other.name, entry.name); };
     if (!is_token(entry.name)) {
       mistake(entry.place, std::string(key.name) + ": " + quoted(entry.name) + " can't name a header field", kNameHint);
       good = false;
@@ -120,7 +116,7 @@ std::optional<Value> Reader::pages_value(const Key& key, const Node& node, const
     const int status = number ? std::stoi(entry.name) : 0;
     if (std::ranges::find(kPageStatuses, status) == kPageStatuses.end()) {
       mistake(entry.place, std::string(key.name) + ": " + quoted(entry.name) + " is no status that drover answers itself for a pool",
-              "400, 408, 413, 417, 429, 500, 502, 503 and 504 are");
+              "400, 408, 413, 502, 503 and 504 are");
       good = false;
     } else if (entry.value.kind != Node::Kind::text) {
       wrong_kind(key, entry.value, "strings only", "path of a file, like \"/etc/drover/busy.html\"");

@@ -11,6 +11,7 @@ namespace drover::config {
 
 inline constexpr std::size_t kShortestKey = 16;  ///< bytes of a secret
 inline constexpr std::size_t kLongestKey = 4096;
+inline constexpr std::size_t kMaxAllPages = std::size_t{16} * 1024 * 1024;  ///< bytes of all pools' error pages: each proxy is given them
 
 /// At most kMaxResponse bytes. Error: "PATH can't be read: …", "PATH is a folder", "PATH has more than 64 KiB".
 base::Result<std::string> read_page(const std::string& path);

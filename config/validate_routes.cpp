@@ -1,4 +1,4 @@
-// Where requests go: each route's pools exist, no two routes are for the same requests, and what a route says fits together.
+// Where requests go: each route's pools exist, and each pool's requests come by some route.
 #include "base/text.hpp"
 #include "config/judge.hpp"
 #include "config/keys.hpp"
@@ -6,10 +6,8 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 #include <optional>
 #include <set>
-#include <tuple>
 
 namespace drover::config {
 
@@ -22,7 +20,6 @@ class RouteJudge : private Judge {
   void routes(const std::vector<RouteNote>& notes);
 
  private:
-  void twins(const std::vector<RouteNote>& notes);
   void unreached();
   void route(const RouteNote& note);
   void targets(const RouteNote& note, Route& route);
@@ -45,43 +42,8 @@ void RouteJudge::routes(const std::vector<RouteNote>& notes) {
     return mistake(place_of(config, notes[kMaxRoutes].name), "more than 4096 routes", "join routes that lead to one pool");
   }
   for (const RouteNote& note : notes) route(note);
-  twins(notes);
+  validate_route_pairs(*this, notes);
   unreached();
-}
-
-std::string lowered(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
-
-/// Header conditions, as they are compared: neither their order nor the case of their names means anything.
-std::vector<std::pair<std::string, std::string>> conditions(const Route& route) {
-  std::vector<std::pair<std::string, std::string>> all;
-  for (const Field& each : route.headers) all.emplace_back(lowered(each.name), each.value);
-  std::ranges::sort(all);
-  return all;
-}
-
-/// Two routes of one rank that are both for some request: neither would go before the other. Fewer methods go before more (balancer/routes.hpp).
-void RouteJudge::twins(const std::vector<RouteNote>& notes) {
-  using Rank = std::tuple<std::string, std::string, bool, std::vector<std::pair<std::string, std::string>>, std::size_t, std::string>;
-  std::map<Rank, Place> seen;
-  for (const RouteNote& note : notes) {
-    if (note.misread) continue;
-    std::vector<std::string> methods = note.route.methods;
-    if (methods.empty()) methods.emplace_back();
-    for (const std::string& method : methods) {
-      const auto [first, fresh] =
-          seen.try_emplace({note.route.host, note.route.path, note.route.exact, conditions(note.route), note.route.methods.size(), method},
-                           place_of(config, note.name));
-      if (fresh) continue;
-      mistake(place_of(config, note.name),
-              "host " + quoted(note.route.host) + " path " + quoted(note.route.path) + (method.empty() ? "" : " method " + method) +
-                  (note.route.headers.empty() ? "" : " with the same headers") + " is already routed in line " + std::to_string(first->second.line),
-              "one route for each host and path; more by exact, methods or headers");
-      break;
-    }
-  }
 }
 
 void RouteJudge::unreached() {
@@ -139,8 +101,9 @@ void RouteJudge::by_proxy(const RouteNote& note, const std::string& key, std::ui
 }
 
 void RouteJudge::targets(const RouteNote& note, Route& route) {
-  if (given(note.name + ".redirect.to") || given(note.name + ".respond.status")) return;
-  if (!note.split.empty()) {
+  if (given(note.name + ".redirect") || given(note.name + ".respond")) return;
+  if (given(note.name + ".split")) {
+    if (!clean(note.name + ".split")) return;
     for (const auto& [name, weight] : note.split) {
       const auto pool = find(note, "split." + name, name);
       if (!pool) continue;
@@ -150,7 +113,7 @@ void RouteJudge::targets(const RouteNote& note, Route& route) {
     return;
   }
   if (note.pool.empty()) {
-    if (!given(note.name + ".pool") && clean(note.name + ".split") && config.pools.size() != 1)
+    if (!given(note.name + ".pool") && config.pools.size() != 1)
       mistake(place_of(config, note.name), "this route has no pool", "pool = one of: " + pool_names());
   } else if (const auto pool = find(note, "pool", note.pool)) {
     route.pool = *pool;

@@ -190,7 +190,7 @@ void AccessFormatter::json(const AccessRecord& record) {
   out.add(R"(,"host":)");
   quoted_or_null(out, record.host, kMaxHost);
   out.add(R"(,"path":)");
-  quoted(out, whole.substr(0, mark), kMaxPath);
+  quoted(out, mark == 0 && !record.origin.empty() ? "/" : whole.substr(0, mark), kMaxPath);  // http://shop?a=b: as it is forwarded
   out.add(R"(,"query":)");
   mark == whole.size() ? out.add("null") : quoted(out, whole.substr(mark + 1), kMaxQuery);
   out.add(R"(,"protocol":)");
@@ -248,7 +248,7 @@ void AccessFormatter::common(const AccessRecord& record) {
   out.add("\" ");
   out.number(record.status);
   out.add(' ');
-  out.number(record.sent);
+  record.sent == 0 ? out.add('-') : out.number(record.sent);  // %b has "-" for no byte
   if (format_ == config::AccessFormat::common) return;
   out.add(" \"");
   hex_or_dash(out, record.referer, kMaxReferer);

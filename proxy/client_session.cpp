@@ -15,6 +15,8 @@ namespace {
 
 constexpr base::Millis kLingerTime{1000};
 constexpr std::size_t kLingerBytes = std::size_t{4} * 1024 * 1024;
+constexpr base::Millis kHeadGrace{3'000};
+constexpr unsigned kMostEmptyLines = 16;      // before a request
 constexpr std::size_t kRequestsPerTurn = 16;  // pipelined ones, before others get a turn
 
 }  // namespace
@@ -86,18 +88,23 @@ void ClientSession::note_slow() { thread_.listener_tally(listener_index_).slow.a
 base::TimePoint ClientSession::head_due(base::TimePoint began) const {
   const auto& rate = listener_.rates.head;
   if (!rate || rate->value == 0) return base::TimePoint::max();
-  return began + std::max(listener_.rates.grace, base::Millis(static_cast<std::int64_t>(in_.size() * 1000 / rate->value)));
+  return began + std::max(listener_.rates.grace.value_or(kHeadGrace), base::Millis(static_cast<std::int64_t>(in_.size() * 1000 / rate->value)));
 }
 
 Task<ClientSession::Wait> ClientSession::read_head() {
   scan_.reset();
   head_began_ = {};
   bool begun = false;
+  unsigned empty_lines = 0;
   Watch& watch = stream_.watch();
   fiber_.timed_out = false;
   thread_.loop().set_deadline(fiber_, thread_.loop().now() + listener_.timeouts.idle);
   for (;;) {
-    while (scan_.length() == 0 && in_.view().starts_with("\r\n")) in_.consume(2);  // RFC 9112 section 2.2
+    for (; scan_.length() == 0 && in_.view().starts_with("\r\n"); ++empty_lines) in_.consume(2);  // RFC 9112 section 2.2
+    if (empty_lines > kMostEmptyLines) {
+      co_await refuse(400, "too many empty lines stand before the request", false);
+      co_return Wait::closed;
+    }
     if (!in_.empty()) {
       if (!begun) {
         begun = true;
@@ -160,6 +167,7 @@ Task<bool> ClientSession::serve() {
 }
 
 Task<bool> ClientSession::refuse(unsigned status, std::string_view reason, bool json, unsigned retry_after_s) {
+  thread_.listener_tally(listener_index_).refused[board::code_index(status)].add();
   std::array<char, 32> id{};
   thread_.make_request_id(id);
   ErrorReply reply;
@@ -167,18 +175,20 @@ Task<bool> ClientSession::refuse(unsigned status, std::string_view reason, bool 
   reply.reason = reason;
   reply.request_id = {id.data(), id.size()};
   reply.json = json;
+  reply.head_only = in_.view().starts_with("HEAD ");
   reply.retry_after_s = retry_after_s;
   reply.date = thread_.date();
   out_.clear();
   write_error(out_, reply);
-  lingering_close_ = co_await send_all(out_.view());
-  if (thread_.access() != nullptr) log_refusal(status, reply.request_id, lingering_close_);
+  const std::size_t sent = co_await send_all(out_.view());
+  lingering_close_ = sent == out_.size();
+  if (thread_.access() != nullptr) log_refusal(status, reply.request_id, sent);
   out_.free();
   co_return false;
 }
 
 /// No exchange has begun: all that is known is a line that may be anything.
-void ClientSession::log_refusal(unsigned status, std::string_view id, bool sent) {
+void ClientSession::log_refusal(unsigned status, std::string_view id, std::size_t sent) {
   AccessSink& sink = *thread_.access();
   const auto now = thread_.loop().now();
   const auto began = head_began_ == base::TimePoint{} ? now : head_began_;  // sent away before it said a word
@@ -192,29 +202,30 @@ void ClientSession::log_refusal(unsigned status, std::string_view id, bool sent)
   record.target = line.target;
   record.protocol = line.protocol;
   record.status = status;
-  record.end = sent ? AccessEnd::complete : AccessEnd::client_gone;
-  record.sent = out_.size() - std::min(out_.view().find("\r\n\r\n") + 4, out_.size());
+  record.end = sent == out_.size() ? AccessEnd::complete : AccessEnd::client_gone;
+  record.sent = sent - std::min(out_.view().find("\r\n\r\n") + 4, sent);
   record.total_us = static_cast<std::uint64_t>(std::max<std::int64_t>(AccessSink::us(now - began), 0));
   sink.write(record);
 }
 
-Task<bool> ClientSession::send_all(std::string_view bytes) {
+Task<std::size_t> ClientSession::send_all(std::string_view bytes) {
   Watch& watch = stream_.watch();
-  while (!bytes.empty()) {
-    const iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+  std::size_t sent = 0;
+  while (sent < bytes.size()) {
+    const iovec part{const_cast<char*>(bytes.data()) + sent, bytes.size() - sent};
     const IoResult wrote = stream_.write(&part, 1);
     if (wrote.what == Io::ok) {
-      bytes.remove_prefix(wrote.bytes);
+      sent += wrote.bytes;
       continue;
     }
-    if (wrote.what != Io::blocked) co_return false;
+    if (wrote.what != Io::blocked) co_return sent;
     thread_.loop().want(watch, kWantWrite);
     thread_.loop().set_deadline(fiber_, thread_.loop().now() + listener_.timeouts.send);
     while (!watch.writable && !fiber_.timed_out) co_await thread_.loop().wait(fiber_);
     watch.want = 0;
-    if (std::exchange(fiber_.timed_out, false)) co_return false;
+    if (std::exchange(fiber_.timed_out, false)) co_return sent;
   }
-  co_return true;
+  co_return sent;
 }
 
 /// Closing while something unread has come makes the kernel reset the connection, and forget what it has not sent yet: so long as it

@@ -45,8 +45,8 @@ class ClientSession {
   void note_slow();
   std::size_t index = 0;  ///< place in the thread's list
 
-  /// Sends all of `bytes`, waiting as needed. False: the client is gone or takes nothing.
-  Task<bool> send_all(std::string_view bytes);
+  /// Sends all of `bytes`, waiting as needed; returns how many went. Fewer: the client is gone or takes nothing.
+  Task<std::size_t> send_all(std::string_view bytes);
   /// The connection will be reset, so that the client can't take what it has for the whole.
   void reset_at_end() { reset_at_end_ = true; }
   /// The proxy drains: an idle session ends at its next look.
@@ -62,7 +62,7 @@ class ClientSession {
   Task<bool> serve();
   base::TimePoint head_due(base::TimePoint began) const;
   Task<bool> refuse(unsigned status, std::string_view reason, bool json, unsigned retry_after_s = 0);
-  void log_refusal(unsigned status, std::string_view id, bool sent);
+  void log_refusal(unsigned status, std::string_view id, std::size_t sent);
   /// Reads and drops what the client still sends, so that the reply is not lost in a reset (RFC 9112 section 9.6).
   Task<bool> linger();
   unsigned oversize() const;

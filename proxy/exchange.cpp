@@ -1,5 +1,6 @@
 #include "proxy/exchange.hpp"
 
+#include "proxy/chunk_line.hpp"
 #include "proxy/client_session.hpp"
 #include "proxy/proxy_thread.hpp"
 
@@ -14,13 +15,14 @@ Exchange::Exchange(ClientSession& session, RequestHead& head, MessageParser<true
       request_parser_(parser),
       head_length_(head_length),
       began_(thread_.loop().now()),
+      start_ms_(thread_.unix_ms()),
       keep_client_(head.wants_keep_alive()) {
   thread_.exchange_began(*this);
 }
 
 Exchange::~Exchange() {
   if (leased_) give_back_worker(false);
-  tell_breaker(balancer::Breaker::End::told_nothing);
+  tell_breaker_of_no_end();
   thread_.exchange_ended(*this);
 }
 
@@ -85,7 +87,7 @@ void Exchange::put_request() {
   facts.client = session_.peer();
   facts.local = local_name();
   facts.request_id = {request_id_.data(), request_id_.size()};
-  facts.start_ms = thread_.unix_ms();
+  facts.start_ms = start_ms_;
   facts.time_left = time_left();
   facts.keepalive = pool_config_->keepalive;
   facts.route = route_;
@@ -104,10 +106,10 @@ Task<bool> Exchange::exchange_with_workers() {
     begin_flight();
     outcome = co_await try_worker();
     judge(outcome);
-    const bool again = attempt_ < pool_config_->retry.attempts && may_retry(outcome);
+    const bool again = tries_left() && may_retry(outcome);
     if (again && retry_here()) continue;
     give_back_worker(outcome.kind == Outcome::Kind::complete);
-    if (!again) break;
+    if (!again && !spill_refused(outcome)) break;
   }
   tell_breaker(outcome);
   switch (outcome.kind) {
@@ -134,7 +136,7 @@ bool Exchange::body_is_here() const {
 }
 
 /// A small body is read whole before a worker is claimed: a slow client holds no worker, and the request can be sent again. Of a
-/// chunked one at least the first chunk's head is seen, so that a malformed one reaches nobody.
+/// chunked one at least the first chunk's line is seen, so that a malformed one reaches nobody.
 Task<bool> Exchange::prepare_body() {
   Buffer& in = session_.in();
   if (body_is_here()) co_return true;
@@ -149,7 +151,7 @@ Task<bool> Exchange::prepare_body() {
   Watch& watch = session_.stream().watch();
   const auto enough = [&] {
     if (small) return body_is_here();
-    return head_.framing == Framing::length ? !body.empty() : body.view().find('\n') != std::string_view::npos || body.size() >= 1024;
+    return head_.framing == Framing::length ? !body.empty() : look_at_first_chunk(body.view()) != FirstChunk::incomplete;
   };
   while (!enough()) {
     if (!watch.readable) {
@@ -214,7 +216,7 @@ bool Exchange::repeatable(bool written, bool refused) const {
 bool Exchange::must_leave(bool connecting) {
   if (*cut_ != ipc::Cut::stopped) return true;
   const bool answered = any_response_byte_ || interim_count_ > 0;
-  const bool elsewhere = attempt_ < pool_config_->retry.attempts && thread_.queue(pool_).any_open();
+  const bool elsewhere = tries_left() && thread_.queue(pool_).any_open();
   if (!answered && elsewhere && repeatable(written_, connecting)) return true;
   cut_.reset();
   return false;
@@ -224,8 +226,8 @@ bool Exchange::may_retry(const Outcome& outcome) {
   using Kind = Outcome::Kind;
   if ((outcome.kind != Kind::refused && outcome.kind != Kind::unanswered) || late()) return false;
   if (cut_ == ipc::Cut::hung || !repeatable(outcome.written, outcome.kind == Kind::refused)) return false;
-  // What the supervisor has seen, a death or a stop, proves that the request is not to blame for a retry storm.
-  const bool proven = cut_ == ipc::Cut::stopped || !thread_.claimer(pool_).transferable(lease_);
+  // A death or a stop proves that the pool as such is not overloaded: such a retry makes no storm.
+  const bool proven = cut_ == ipc::Cut::stopped || !thread_.claimer(pool_).transferable(lease_) || worker_is_dying();
   if (!proven && !thread_.retry_budget(pool_).take(thread_.loop().now())) {
     thread_.tally(pool_).unpaid.add();
     return false;

@@ -95,6 +95,7 @@ class Exchange {
   bool slow_body(std::uint64_t arrived);
   bool body_is_here() const;
   bool repeatable(bool written, bool refused) const;
+  bool tries_left() const { return attempt_ - attempts_before_ < pool_config_->retry.attempts; }
   bool may_retry(const Outcome& outcome);
   bool must_leave(bool connecting);
   void take_body_from_session();
@@ -107,7 +108,9 @@ class Exchange {
   std::optional<Refusal> pass_breaker();
   void tell_breaker(const Outcome& outcome);
   void tell_breaker(balancer::Breaker::End end);
-  bool spill(const Refusal& refusal);
+  void tell_breaker_of_no_end();
+  bool spill(board::QueueReason why);
+  bool spill_refused(const Outcome& outcome);
 
   // exchange_affinity.cpp: what of the request bears on the choice of its worker.
   void note_affinity();
@@ -138,6 +141,8 @@ class Exchange {
   bool retry_here();
   void give_back_worker(bool reusable);
   base::TimePoint line_ends(base::TimePoint since);
+  bool spills_when_down() const;
+  unsigned seconds_of_hold() const;
 
   // exchange_account.cpp: what is written down.
   bool note_kind(std::uint32_t route);
@@ -154,7 +159,8 @@ class Exchange {
   void complain(std::string_view status, std::string_view reason);
 
   // exchange_access.cpp: the line of the access log.
-  void note_own_body(std::string_view text);
+  void note_own_body(std::string_view text, std::size_t sent);
+  std::uint64_t body_received() const;
   void log_access();
 
   // exchange_try.cpp: one try on one worker.
@@ -173,11 +179,15 @@ class Exchange {
   void want_and_set_clock();
   Outcome worker_ended(board::RetryReason how) const;
   Outcome left_worker(bool connecting) const;
-  base::TimePoint last_bytes_until() const;
   Outcome response_broken(std::string_view reason) const;
   Outcome or_truncated(Outcome rejection) const;
   RelayPlan response_plan() const;
   void note_keep_alive_hint();
+
+  // exchange_end.cpp: the last bytes of a worker that is gone, and whether an end is one.
+  bool worker_is_dying() const;
+  std::optional<Outcome> judge_end(bool& moved);
+  base::TimePoint last_bytes_until() const;
 
   // exchange_tunnel.cpp: after 101.
   Task<Outcome> tunnel();
@@ -188,6 +198,7 @@ class Exchange {
   MessageParser<true>& request_parser_;
   std::size_t head_length_;
   Clock began_;
+  std::uint64_t start_ms_;  ///< X-Request-Start
   std::array<char, 32> request_id_{};
   const config::Route* route_ = nullptr;
   std::uint32_t route_index_ = 0;
@@ -241,6 +252,8 @@ class Exchange {
   std::size_t tried_count_ = 0;
   std::array<balancer::Lease, 16> avoided_;  ///< what ask_ points to
   std::uint32_t attempt_ = 1;
+  std::uint32_t attempts_before_ = 0;  ///< in the pools that it has left after a try
+  bool failed_here_ = false;           ///< its last try speaks against its pool
   std::uint32_t flight_ = Flights::kNone;
   std::optional<ipc::Cut> cut_;
   base::TimePoint cut_at_;

@@ -5,6 +5,7 @@
 #include "proxy/proxy_thread.hpp"
 #include "proxy/trace_context.hpp"
 
+#include <algorithm>
 #include <optional>
 
 namespace drover::proxy {
@@ -38,11 +39,17 @@ void take_fields(const RequestHead& head, AccessRecord& record) {
 
 }  // namespace
 
-/// drover's own answer: what of `text` is no head.
-void Exchange::note_own_body(std::string_view text) {
+/// drover's own answer: what of the `sent` bytes of `text` is no head.
+void Exchange::note_own_body(std::string_view text, std::size_t sent) {
   if (thread_.access() == nullptr) return;
-  const std::size_t end = text.find("\r\n\r\n");
-  if (end != std::string_view::npos) seen_.sent = text.size() - end - 4;
+  seen_.sent = sent - std::min(sent, text.find("\r\n\r\n") + 4);
+}
+
+/// Of the body, without chunk framing. What a request that was never tried has brought stands where its first try would have taken it from.
+std::uint64_t Exchange::body_received() const {
+  const bool streamed = body_plan_ == BodyPlan::streamed;
+  if (head_.framing != Framing::length || (streamed && seen_.asked != base::TimePoint{})) return seen_.received;
+  return std::min<std::uint64_t>(streamed ? upload_.size() : session_.in().size() - head_length_, head_.content_length);
 }
 
 void Exchange::log_access() {
@@ -61,8 +68,7 @@ void Exchange::log_access() {
   record.status = seen_.status != 0 ? seen_.status : AccessRecord::kNoAnswer;
   record.end = seen_.end;
   record.sent = seen_.sent;
-  const bool whole = body_plan_ == BodyPlan::whole && head_.framing == Framing::length && body_is_here();
-  record.received = whole ? head_.content_length : seen_.received;
+  record.received = body_received();
   record.queue_us = microseconds(seen_.queue);
   record.connect_us = microseconds(seen_.connect);
   if (seen_.answered != base::TimePoint{}) record.worker_us = microseconds(seen_.answered - seen_.asked);

@@ -87,14 +87,29 @@ void Exchange::tell_breaker(balancer::Breaker::End end) {
   pass_.reset();
 }
 
+/// It leaves its pool, for the client, a line or another pool: its last try there, if there was one, is what it has to say.
+void Exchange::tell_breaker_of_no_end() { tell_breaker(failed_here_ ? balancer::Breaker::End::failed : balancer::Breaker::End::told_nothing); }
+
+/// No worker of its pool takes a connection: it is down, whatever the supervisor has found so far.
+bool Exchange::spill_refused(const Outcome& outcome) {
+  if (outcome.kind != Outcome::Kind::refused || !repeatable(false, true) || late()) return false;
+  if (!spill(board::QueueReason::nobody)) return false;
+  attempts_before_ = attempt_;
+  fresh_only_ = false;
+  tried_count_ = 0;
+  return true;
+}
+
 /// On to the pool that takes what this one can't. Who was held, is in maintenance or out of time would be no better off there.
-bool Exchange::spill(const Refusal& refusal) {
+bool Exchange::spill(board::QueueReason why) {
   const auto next = pool_config_->spill_to;
-  if (!next || !refusal.why || *refusal.why == board::QueueReason::maintenance) return false;
+  if (!next || why == board::QueueReason::maintenance) return false;
   if (spills_ >= thread_.config().pools.size()) return false;  // the configuration has no rings: this only makes sure
   ++spills_;
   thread_.tally(pool_).spilled.add();
-  tell_breaker(balancer::Breaker::End::told_nothing);
+  tell_breaker_of_no_end();
+  lease_ = {};
+  failed_here_ = false;
   pool_ = *next;
   pool_config_ = &thread_.config().pools[pool_];
   thread_.retry_budget(pool_).request();

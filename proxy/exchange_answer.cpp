@@ -29,27 +29,28 @@ Task<bool> Exchange::answer_error(unsigned status, std::string_view reason, unsi
   response_text_.clear();
   write_error(response_text_, reply);
   record(status);
+  if (pool_config_ == nullptr) thread_.listener_tally(session_.listener_index()).refused[board::code_index(status)].add();
   if (status == 502 || status == 504) complain(status == 502 ? "502" : "504", reason);
   co_return co_await send_own();
 }
 
 /// What stands in response_text_. True: the client's connection may carry another request.
 Task<bool> Exchange::send_own() {
-  note_own_body(response_text_.view());
-  const bool sent = co_await session_.send_all(response_text_.view());
-  if (!sent) seen_.end = AccessEnd::client_gone;
-  keep_client_ = keep_client_ && sent;
+  const std::size_t sent = co_await session_.send_all(response_text_.view());
+  note_own_body(response_text_.view(), sent);
+  const bool whole = sent == response_text_.size();
+  if (!whole) seen_.end = AccessEnd::client_gone;
+  keep_client_ = keep_client_ && whole;
   co_return keep_client_;
 }
 
 /// A redirect or a fixed response.
 Task<bool> Exchange::answer_here() {
   const bool elsewhere = !route_->redirect.to.empty();
-  const std::string_view path = head_.path();
   std::string location;
   std::string body;
   if (elsewhere) {
-    location = redirect_target(*route_, {head_.host.empty() ? local_name() : head_.host, path, head_.origin.substr(path.size())});
+    location = redirect_target(*route_, {head_.host.empty() ? local_name() : head_.host, head_.path(), head_.query()});
     body = "this is found at " + location + "\n";
   }
   OwnAnswer answer;
@@ -67,6 +68,7 @@ Task<bool> Exchange::answer_here() {
   response_text_.clear();
   write_own(response_text_, answer);
   record(answer.status);
+  thread_.listener_tally(session_.listener_index()).answered[board::code_index(answer.status)].add();
   co_return co_await send_own();
 }
 
@@ -75,8 +77,9 @@ Task<bool> Exchange::answer_as_last() {
   if (head_.framing != Framing::none) unread_body_ = true;
   keep_client_ = keep_client_ && head_.framing == Framing::none && !thread_.draining();
   response_text_.clear();
-  write_as_last(response_text_, head_, keep_client_, thread_.date());
+  write_as_last(response_text_, head_, {request_id_.data(), request_id_.size()}, keep_client_, thread_.date());
   record(200);
+  thread_.listener_tally(session_.listener_index()).answered[board::code_index(200)].add();
   co_return co_await send_own();
 }
 

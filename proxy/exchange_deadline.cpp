@@ -11,6 +11,7 @@ namespace drover::proxy {
 
 namespace {
 
+constexpr base::Millis kBodyGrace{10'000};
 constexpr double kLongestSeconds = 86'400;  ///< what is longer is as good as none
 
 /// "2.5", "2.5s" or "500ms"; none: something else.
@@ -80,7 +81,8 @@ std::string_view Exchange::deadline_reason() const {
 
 /// Is it the client that is waited for? Not before it may send, and no more once there is a response: both may then talk as they like.
 bool Exchange::owes_body() const {
-  return !upload_done_ && !upload_failed_ && upload_at_ == Moved::need_source && !download_ && (!head_.expect_continue || interim_count_ > 0);
+  return !upload_done_ && !upload_failed_ && upload_at_ == Moved::need_source && !download_ &&
+         (!head_.expect_continue || interim_count_ > 0 || upload_arrived_ > 0);
 }
 
 /// Until when it may be waited for more of a body of which so much has come; max: as long as it takes.
@@ -88,7 +90,8 @@ base::TimePoint Exchange::body_due(std::uint64_t arrived) const {
   const auto& rates = session_.listener().rates;
   if (!rates.body || rates.body->value == 0) return base::TimePoint::max();
   const auto earned = std::min<std::uint64_t>(arrived / rates.body->value, 86'400) * 1000 + arrived % rates.body->value * 1000 / rates.body->value;
-  return thread_.loop().now() + std::max(rates.grace, base::Millis(static_cast<std::int64_t>(earned))) - client_waited_;
+  const base::Millis grace = rates.grace.value_or(std::max(kBodyGrace, session_.listener().timeouts.body));
+  return thread_.loop().now() + std::max(grace, base::Millis(static_cast<std::int64_t>(earned))) - client_waited_;
 }
 
 /// After a wait for the client: is it slower than it may be?

@@ -7,15 +7,22 @@
 
 namespace drover::proxy {
 
+namespace {
+
+/// Between a death and its successor, and while a worker is replaced, nobody is sent elsewhere.
+constexpr base::Millis kSpillPause{250};
+
+}  // namespace
+
 /// A lease, at once or from the line, of its pool or of one that takes what that can't. False: the client has been answered, or is gone.
 Task<bool> Exchange::acquire() {
   std::optional<Refusal> refusal;
   do {
-    refusal = refusal ? in_maintenance() : std::nullopt;  // of the pool that it has spilled to
+    refusal = spills_ > 0 ? in_maintenance() : std::nullopt;
     if (!refusal) refusal = pass_breaker();
     if (!refusal && !claim_at_once()) refusal = co_await stand_in_line();
     if (!refusal) co_return leased_;
-  } while (spill(*refusal));
+  } while (refusal->why && spill(*refusal->why));
   board::PoolTally& tally = thread_.tally(pool_);
   if (refusal->why) {
     tally.queue_rejected[static_cast<std::size_t>(*refusal->why)].add();
@@ -51,11 +58,12 @@ Task<std::optional<Exchange::Refusal>> Exchange::stand_in_line() {
   const auto entry = queue.enter(waiter_, thread_.claimer(pool_), ask_, thread_.loop(), fiber);
   // Also for one that finds no place in the line: its next try shall find a worker.
   if (entry != PoolQueue::Entry::granted && thread_.supervisor_board().asleep(pool_)) thread_.ring_doorbell();
-  if (entry == PoolQueue::Entry::full) co_return Refusal{503, "too many requests are waiting", kRetryAfterSeconds, board::QueueReason::full};
+  if (entry == PoolQueue::Entry::full) co_return Refusal{503, "too many requests are waiting", seconds_of_hold(), board::QueueReason::full};
   if (entry == PoolQueue::Entry::nobody) co_return left_line(Waiter::State::hopeless);
   const auto since = thread_.loop().now();
   Watch& watch = session_.stream().watch();
   bool left = false;
+  std::optional<base::TimePoint> down_since;  // its pool, as seen from here
   if (entry == PoolQueue::Entry::queued) {
     thread_.loop().want(watch, kWantHangup);
     while (queue.state(waiter_) == Waiter::State::waiting && !left && !expired_) {
@@ -63,9 +71,17 @@ Task<std::optional<Exchange::Refusal>> Exchange::stand_in_line() {
       const auto now = thread_.loop().now();
       const bool rung = std::exchange(fiber.timed_out, false);
       if (rung) queue.retry(thread_.claimer(pool_), now);  // a hold may have ended by its own time, of which nobody tells
-      const auto ends = std::min(line_ends(since), deadline_);
+      if (!spills_when_down() || queue.held(now) || queue.any_open()) {
+        down_since.reset();
+      } else if (!down_since) {
+        down_since = now;
+      }
+      auto ends = std::min(line_ends(since), deadline_);
+      if (down_since) ends = std::min(ends, *down_since + kSpillPause);
       if (rung && (now >= ends || queue.state(waiter_) != Waiter::State::waiting)) break;
-      thread_.loop().set_deadline(fiber, queue.held(now) ? std::min(ends, queue.hold_ends(now)) : ends);
+      auto look = queue.held(now) ? std::min(ends, queue.hold_ends(now)) : ends;
+      if (spills_when_down()) look = std::min(look, now + kSpillPause);
+      thread_.loop().set_deadline(fiber, look);
       left = watch.hangup;  // in the line a client that ends its sending has left
       if (!left) co_await thread_.loop().wait(fiber);
     }
@@ -90,6 +106,13 @@ Task<std::optional<Exchange::Refusal>> Exchange::stand_in_line() {
   co_return left_line(state);
 }
 
+/// For Retry-After: before the hold is over nobody is served.
+unsigned Exchange::seconds_of_hold() const {
+  const auto now = thread_.loop().now();
+  const auto left = std::chrono::ceil<std::chrono::seconds>(thread_.queue(pool_).hold_ends(now) - now).count();
+  return std::max(static_cast<unsigned>(std::max<std::int64_t>(left, 0)), kRetryAfterSeconds);
+}
+
 /// Why it leaves without a worker.
 std::optional<Exchange::Refusal> Exchange::left_line(Waiter::State state) {
   if (state == Waiter::State::hopeless) return Refusal{503, "no worker can take the request now", kRetryAfterSeconds, board::QueueReason::nobody};
@@ -105,6 +128,12 @@ base::TimePoint Exchange::line_ends(base::TimePoint since) {
   const bool start = facts.asleep(pool_) || facts.waking(pool_);
   const auto from = thread_.queue(pool_).wait_counts_from(since, thread_.loop().now());
   return from + (start ? std::max(wait, pool_config_->ready.timeout) : wait);
+}
+
+/// A pool that is being started, from its sleep or by this very request, is not down.
+bool Exchange::spills_when_down() const {
+  const board::SupervisorBoard& facts = thread_.supervisor_board();
+  return pool_config_->spill_to && !facts.asleep(pool_) && !facts.waking(pool_);
 }
 
 /// Once at the moment of use, wherever the connection comes from: has its worker ended it meanwhile?

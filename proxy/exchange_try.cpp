@@ -19,7 +19,6 @@ constexpr std::size_t kMaxResponseHead = std::size_t{64} * 1024;
 constexpr unsigned kMaxInterim = 32;
 constexpr std::uint64_t kUpgraded = 101;
 constexpr base::Millis kRedial{50};  ///< a server that accepts at all has made room by then
-constexpr base::Millis kLastBytes{1'000};
 constexpr std::string_view kHung = "the worker stopped answering and is being replaced";
 constexpr std::string_view kGone = "the worker is gone";
 constexpr std::string_view kStopped = "the worker is stopped";
@@ -106,7 +105,10 @@ Task<Outcome> Exchange::connect() {
 Task<int> Exchange::dial(const board::WorkerInfo& worker, base::TimePoint give_up) {
   Loop& loop = thread_.loop();
   Fiber& fiber = session_.fiber();
-  base::UniqueFd fd(::socket(worker.endpoint.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const auto open = [&] { return base::UniqueFd(::socket(worker.endpoint.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)); };
+  base::UniqueFd fd = open();
+  // A connection that waits for a request of another worker's is worth less than the request that is here.
+  if (!fd && (errno == EMFILE || errno == ENFILE) && thread_.idle().close_oldest()) fd = open();
   if (!fd) co_return errno;
   if (worker.endpoint.family() != AF_UNIX) {
     const int on = 1;
@@ -225,7 +227,8 @@ std::optional<Outcome> Exchange::step_upload(Relay<true>& up, bool& moved) {
   switch (upload_at_) {
     case Moved::busy:
     case Moved::need_source:
-    case Moved::need_sink: return {};
+    case Moved::need_sink:
+    case Moved::at_end: return {};
     case Moved::done:
       upload_done_ = true;
       if (!download_) seen_.asked = thread_.loop().now();
@@ -322,7 +325,8 @@ std::optional<Outcome> Exchange::take_response_head(std::size_t length) {
 
 RelayPlan Exchange::response_plan() const {
   const bool chunks = response_->framing == Framing::chunked || response_->framing == Framing::until_close;
-  return RelayPlan{response_->framing, response_->content_length, chunks && head_.version >= 11 ? OutFraming::chunked : OutFraming::raw, {}};
+  const OutFraming out = chunks && head_.version >= 11 ? OutFraming::chunked : OutFraming::raw;
+  return RelayPlan{response_->framing, response_->content_length, out, {}, response_->framing == Framing::until_close};
 }
 
 /// The head of the answer proper: what it means for both connections, and its text for the client.
@@ -371,6 +375,7 @@ std::optional<Outcome> Exchange::step_download(bool& moved) {
     case Moved::busy:
     case Moved::need_source:
     case Moved::need_sink: return {};
+    case Moved::at_end: return judge_end(moved);
     case Moved::done: return ended(Outcome::Kind::complete);
     case Moved::source_ended:
     case Moved::source_failed: return response_broken("the worker closed the connection inside its response");
@@ -408,7 +413,8 @@ Outcome Exchange::response_broken(std::string_view reason) const { return or_tru
 
 /// Once the client has a byte of the response, the end of the connection is all that can still be said.
 Outcome Exchange::or_truncated(Outcome rejection) const {
-  if (download_ && download_->sent_any()) rejection.kind = Outcome::Kind::truncated;
+  const bool inside_interim = !interim_unsent_.empty() && interim_unsent_.size() < response_text_.size();
+  if (inside_interim || (download_ && download_->sent_any())) rejection.kind = Outcome::Kind::truncated;
   return rejection;
 }
 
@@ -421,7 +427,8 @@ void Exchange::want_and_set_clock() {
   if (!upload_done_ && !upload_failed_) {
     const bool waits_for_client = upload_at_ == Moved::need_source;
     thread_.loop().want(waits_for_client ? client : worker, waits_for_client ? kWantRead : kWantWrite);
-    until = upload_moved_ + (waits_for_client ? listener.body : pool.stall);
+    // While the response flows its client may rest, or its worker not care for the request's end (RFC 9112 section 9.5).
+    until = (download_ ? std::max(upload_moved_, worker_moved_) : upload_moved_) + (waits_for_client ? listener.body : pool.stall);
     if (owes_body()) until = std::min(until, body_due(upload_arrived_));
   }
   if (!interim_unsent_.empty()) {
@@ -440,10 +447,6 @@ void Exchange::want_and_set_clock() {
   thread_.loop().set_deadline(session_.fiber(), std::min(until, deadline_));
   session_.fiber().timed_out = false;  // an older deadline may have passed while this fiber was moving bytes
 }
-
-/// The kernel goes on sending what a dead process has written, and then the end of the stream. Behind a client that was slow these bytes
-/// come in turns with its reading; only a connection that a stray child keeps open has neither byte nor end.
-base::TimePoint Exchange::last_bytes_until() const { return std::max(cut_at_, worker_moved_) + kLastBytes; }
 
 std::optional<Outcome> Exchange::check_clocks() {
   if (!std::exchange(session_.fiber().timed_out, false)) return {};

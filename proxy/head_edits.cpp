@@ -1,6 +1,6 @@
 #include "proxy/head_edits.hpp"
 
-#include "balancer/path_readings.hpp"
+#include "base/path_readings.hpp"
 #include "proxy/head_text.hpp"
 #include "proxy/message.hpp"
 
@@ -27,8 +27,7 @@ std::string_view without_last_slash(std::string_view path) {
 
 bool HeadEdits::same(std::string_view a, std::string_view b) const {
   if (side_ == Side::client) return equal_ignoring_case(a, b);
-  const auto folded = [](char c) { return c == '_' ? '-' : c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; };
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [&](char x, char y) { return folded(x) == folded(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return gateway_sign(x) == gateway_sign(y); });
 }
 
 bool HeadEdits::listed(std::string_view name) const {
@@ -65,10 +64,13 @@ WorkerPath worker_path(std::string_view path, const config::Route& route) {
   made.rest = path;
   if (!path.starts_with('/')) return made;  // the "*" of OPTIONS
   if (!route.strip.empty()) {
-    std::size_t length = balancer::prefix_length(path, route.strip);
+    std::size_t length = base::prefix_length(path, route.strip);
     if (length > 0 && route.strip.ends_with('/')) --length;
     made.rest.remove_prefix(length);
-    if (length > 0) made.stripped = without_last_slash(route.strip);
+    if (length > 0) {
+      made.stripped = without_last_slash(route.strip);
+      while (made.rest.starts_with("//")) made.rest.remove_prefix(1);  // a worker could take what follows for a host
+    }
   }
   made.before = without_last_slash(route.prefix);
   if (made.before.empty() && made.rest.empty()) made.slash = "/";

@@ -14,7 +14,7 @@ namespace drover::proxy {
 /// Of one head. Without changes every question costs one comparison.
 class HeadEdits {
  public:
-  /// To a gateway interface "X-User" and "X_User" are one name: towards a worker the one stands for the other.
+  /// To a gateway interface "X-User", "X_User" and perhaps "X.User" are one name: towards a worker each stands for the others.
   enum class Side : std::uint8_t { worker, client };
 
   HeadEdits() = default;

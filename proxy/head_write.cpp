@@ -36,12 +36,11 @@ std::string_view append_target(Buffer& out, const RequestHead& head, const confi
     out.append(head.origin);
     return {};
   }
-  const std::string_view path = head.path();
-  const WorkerPath made = worker_path(path, *route);
+  const WorkerPath made = worker_path(head.path(), *route);
   out.append(made.before);
   out.append(made.slash);
   out.append(made.rest);
-  out.append(head.origin.substr(head.lacks_path() ? 0 : path.size()));
+  out.append(head.query());
   return made.stripped;
 }
 
@@ -172,9 +171,10 @@ void write_error(Buffer& out, const ErrorReply& reply) {
   write_own(out, answer);
 }
 
-void write_as_last(Buffer& out, const RequestHead& head, bool keep_alive, std::string_view date) {
+void write_as_last(Buffer& out, const RequestHead& head, std::string_view request_id, bool keep_alive, std::string_view date) {
   out.append("HTTP/1.1 200 OK\r\n");
   append_field(out, "Date", date);
+  append_field(out, "X-Request-ID", request_id);
   Buffer echo;
   if (head.method == http::verb::trace) {
     out.append("Content-Type: message/http\r\n");

@@ -56,7 +56,7 @@ struct ErrorReply {
 void write_error(Buffer& out, const ErrorReply& reply);
 
 /// The answer of the last recipient to OPTIONS or TRACE, which the latter's sender gets its request back in (RFC 9110 section 7.6.2).
-void write_as_last(Buffer& out, const RequestHead& head, bool keep_alive, std::string_view date);
+void write_as_last(Buffer& out, const RequestHead& head, std::string_view request_id, bool keep_alive, std::string_view date);
 
 /// Does Accept ask for JSON before text?
 bool prefers_json(const RequestHead& head);

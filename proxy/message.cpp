@@ -1,5 +1,7 @@
 #include "proxy/message.hpp"
 
+#include "proxy/chunk_line.hpp"
+
 #include <boost/beast/http/error.hpp>
 
 #include <algorithm>
@@ -14,7 +16,7 @@ std::string_view plain(boost::beast::string_view text) { return {text.data(), te
 bool is_control(char c) { return (c >= 0 && c < 0x20 && c != '\t') || c == 0x7F; }
 bool is_alnum(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+using base::lower;
 
 std::string_view reason_of(boost::beast::error_code ec) {
   using http::error;
@@ -35,6 +37,8 @@ std::string_view reason_of(boost::beast::error_code ec) {
 
 /// "0\r\n\r\n". Once Beast has seen the size of a last chunk that is the first, too, it counts on so many bytes.
 constexpr std::size_t kShortestBody = 5;
+
+constexpr std::size_t kMaxExtensions = std::size_t{16} * 1024;
 
 /// RFC 9110 section 6.5.1: what may not come in a trailer.
 bool forbidden_trailer(http::field id) {
@@ -101,14 +105,11 @@ unsigned refusal_status(std::string_view reason) {
   return 400;
 }
 
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
-}
+char gateway_sign(char c) { return is_alnum(c) ? lower(c) : '-'; }
 
 bool set_by_drover(std::string_view name) {
   if (name.size() < 9 || (lower(name[0]) != 'x' && lower(name[0]) != 'f')) return false;
-  // Some gateway interfaces write '_' for '-' alone, others for whatever is neither letter nor digit.
-  const auto same = [](char x, char y) { return (is_alnum(x) ? lower(x) : '-') == y; };
+  const auto same = [](char x, char y) { return gateway_sign(x) == y; };
   // Frameworks believe more of that family than drover writes: -Port, -Scheme, -Ssl, -Prefix …
   constexpr std::string_view kFamily = "x-forwarded-";
   if (name.size() >= kFamily.size() && std::equal(kFamily.begin(), kFamily.end(), name.begin(), [&](char y, char x) { return same(x, y); }))
@@ -139,8 +140,9 @@ bool Head::hop_by_hop(const Field& field) const {
     case http::field::te:
     case http::field::transfer_encoding:
     case http::field::upgrade: return true;
-    case http::field::host:  // what frames or routes a message can't be taken out by naming it
-    case http::field::content_length: return false;
+    case http::field::host:  // what frames or routes a message, or lets its body come, can't be taken out by naming it
+    case http::field::content_length:
+    case http::field::expect: return false;
     default: break;
   }
   return std::any_of(named.begin(), named.begin() + static_cast<std::ptrdiff_t>(named_count),
@@ -182,7 +184,9 @@ template <bool isRequest>
 std::string_view MessageParser<isRequest>::decode(std::string_view bytes, std::size_t& consumed) {
   bytes_ = bytes;
   consumed = 0;
-  if (finished_ || (!chunk_seen_ && bytes.size() < kShortestBody)) return {};
+  if (finished_) return {};
+  if (!chunk_seen_ && look_at_first_chunk(bytes) == FirstChunk::malformed) return reason_of(http::error::bad_chunk);
+  if (!chunk_seen_ && bytes.size() < kShortestBody) return {};
   error_code ec;
   consumed = this->put(boost::asio::const_buffer(bytes.data(), bytes.size()), ec);
   if (!refused_.empty()) return refused_;
@@ -298,6 +302,8 @@ std::size_t MessageParser<isRequest>::on_body_impl(string_view, error_code& ec) 
 template <bool isRequest>
 void MessageParser<isRequest>::on_chunk_header_impl(std::uint64_t, string_view extensions, error_code& ec) {
   chunk_seen_ = true;
+  extensions_ += extensions.size();
+  if (extensions_ > kMaxExtensions) return refuse("its chunk extensions are too long", ec);
   // Beast takes any byte between quotes: a line end there would end the line for another reader.
   if (std::any_of(extensions.begin(), extensions.end(), is_control)) refuse("a chunk extension is malformed", ec);
 }

@@ -3,6 +3,7 @@
 // Thread: one proxy thread. Ownership: views live as long as the buffer's bytes stay where they are.
 #pragma once
 
+#include "base/text.hpp"
 #include "proxy/head_edits.hpp"
 
 #include <boost/beast/http/basic_parser.hpp>
@@ -37,12 +38,15 @@ inline constexpr std::string_view kMisdirected = "an https address can't be serv
 /// The status of the answer to a request refused for this reason.
 unsigned refusal_status(std::string_view reason);
 
+/// A sign of a field's name as gateway interfaces may see it: some write '_' for '-' alone, others for whatever is neither letter nor
+/// digit. All of these are '-' here, letters are small.
+char gateway_sign(char c);
 /// What drover sets itself (in any spelling that a gateway interface makes the same): a client's own word for it is not believed.
 bool set_by_drover(std::string_view name);
 /// The client's word on how long its exchange may take.
 bool is_request_timeout(const Field& field);
 
-bool equal_ignoring_case(std::string_view a, std::string_view b);
+using base::equal_ignoring_case;
 /// Calls `each` with every element of a comma-separated list, trimmed, empty ones left out.
 template <class Each>
 void for_each_token(std::string_view list, Each each) {
@@ -100,6 +104,8 @@ struct RequestHead : Head {
   /// An absolute target may have a query without a path: http://shop?a=b.
   bool lacks_path() const { return origin.starts_with('?'); }
   std::string_view path() const { return lacks_path() ? std::string_view("/") : origin.substr(0, origin.find('?')); }
+  /// With its "?"; empty: none.
+  std::string_view query() const { return origin.substr(lacks_path() ? 0 : path().size()); }
   bool idempotent() const;
   bool wants_keep_alive() const { return version >= 11 ? !connection_close : connection_keep_alive && !connection_close; }
 };
@@ -107,7 +113,9 @@ struct RequestHead : Head {
 struct ResponseHead : Head {
   unsigned status = 0;
   std::string_view reason;
-  bool reusable() const { return version >= 11 ? !connection_close : connection_keep_alive && !connection_close; }
+  /// It speaks of a body that must not follow, to HEAD or with 304. Some servers send it nevertheless, a moment later: to whoever is next.
+  bool body_left_out = false;
+  bool reusable() const { return !body_left_out && (version >= 11 ? !connection_close : connection_keep_alive && !connection_close); }
 };
 
 /// Beast's parser, its events put into a head and, for chunked bodies, into pieces of payload and trailer text.
@@ -162,6 +170,7 @@ class MessageParser final : public http::basic_parser<isRequest> {
   bool finished_ = false;
   bool chunked_ = false;
   bool chunk_seen_ = false;
+  std::size_t extensions_ = 0;  ///< of all chunks so far, in bytes
 };
 
 extern template class MessageParser<true>;

@@ -104,8 +104,9 @@ std::string_view take_max_forwards(RequestHead& head) {
 std::string_view check_request(RequestHead& head) {
   if (const auto reason = check_host(head); !reason.empty()) return reason;
   if (const auto reason = check_target(head); !reason.empty()) return reason;
-  if (const Field* expect = head.find(http::field::expect); expect != nullptr && head.version >= 11) {
-    if (!equal_ignoring_case(expect->value, "100-continue")) return kUnknownExpectation;
+  for (const Field& field : head.fields()) {
+    if (field.id != http::field::expect || head.version < 11) continue;
+    if (!equal_ignoring_case(field.value, "100-continue")) return kUnknownExpectation;
     head.expect_continue = head.framing != Framing::none;
   }
   if (head.method == http::verb::options || head.method == http::verb::trace) {
@@ -126,6 +127,7 @@ std::string_view check_response(ResponseHead& head, http::verb method) {
     if (head.framing == Framing::chunked || head.content_length > 0) return "the worker's response has a body where none may be";
     head.framing = Framing::none;
   } else if (head.status == 304 || method == http::verb::head) {
+    head.body_left_out = head.framing == Framing::chunked || head.content_length > 0;
     head.framing = Framing::none;
   }
   return {};

@@ -37,7 +37,9 @@ bool bodiless(unsigned status) { return status == 204 || status == 304; }
 }  // namespace
 
 std::string_view phrase(unsigned status) {
-  const auto text = boost::beast::http::obsolete_reason(static_cast<boost::beast::http::status>(status));
+  const auto known = boost::beast::http::int_to_status(status);
+  if (known == boost::beast::http::status::unknown) return {};
+  const auto text = boost::beast::http::obsolete_reason(known);
   return {text.data(), text.size()};
 }
 

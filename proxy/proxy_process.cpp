@@ -74,7 +74,7 @@ void prepare_listener(int fd) {
   const int on = 1;
   // Accepted sockets inherit these: no call for each; no matter for Unix sockets.
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  // A tunnel has no clock: a client that vanished without a word would hold its worker for ever.
+  // A tunnel whose sides may both still speak has no clock: a client that vanished without a word would hold its worker for ever.
   ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
   ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &kKeepaliveIdleS, sizeof kKeepaliveIdleS);
   ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &kKeepaliveIntervalS, sizeof kKeepaliveIntervalS);

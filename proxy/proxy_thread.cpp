@@ -120,7 +120,7 @@ ProxyThread::ProxyThread(Shared& shared, std::uint32_t index, std::unique_ptr<Lo
   for (std::uint32_t pool = 0; pool < shared_.config.pools.size(); ++pool) {
     const auto& config = shared_.config.pools[pool];
     claimers_.emplace_back(shared_.supervisor, shared_.board, pool, *balancer::find_strategy(config.strategy), random_seed(), config.hash.bound);
-    budgets_.emplace_back(config.retry.budget);
+    budgets_.emplace_back(config.retry.budget, shared_.board.shape().threads);
     const auto key = shared_.files.find("pool." + config.name + ".sticky.key_file");
     sticky_keys_.push_back(key != shared_.files.end() ? std::string_view(key->second) : std::string_view());
   }

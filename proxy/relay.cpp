@@ -34,7 +34,7 @@ void Relay<isRequest>::add_chunk_size(std::uint64_t size) {
 template <bool isRequest>
 Moved Relay<isRequest>::step() {
   moved_ = false;
-  const std::uint64_t stop_at = sent_ + kStepBudget;
+  const std::uint64_t stop_at = read_ + sent_ + 2 * kStepBudget;
   for (;;) {
     if (state_ == State::flowing && held_ == 0 && !need_more_ && !buffer_.empty()) {
       if (const Moved outcome = take(); outcome != Moved::done) return outcome;
@@ -47,7 +47,7 @@ Moved Relay<isRequest>::step() {
       return Moved::done;
     }
     if (state_ == State::done) return Moved::done;
-    if (sent_ >= stop_at) return Moved::busy;
+    if (read_ + sent_ >= stop_at) return Moved::busy;
     if (!buffer_.empty() && !need_more_) continue;
     if (const Moved outcome = fill(); outcome != Moved::done) return outcome;
   }
@@ -149,6 +149,7 @@ Moved Relay<isRequest>::fill() {
   switch (got.what) {
     case Io::ok:
       buffer_.commit(got.bytes);
+      read_ += got.bytes;
       need_more_ = false;
       moved_ = true;
       return Moved::done;
@@ -162,6 +163,7 @@ Moved Relay<isRequest>::fill() {
 template <bool isRequest>
 Moved Relay<isRequest>::end_of_body() {
   if (plan_.in != Framing::until_close) return Moved::source_ended;
+  if (plan_.ask_at_end) return Moved::at_end;
   state_ = State::last_pieces;
   if (plan_.out == OutFraming::chunked) add("0\r\n\r\n");
   return Moved::done;

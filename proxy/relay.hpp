@@ -24,6 +24,7 @@ enum class Moved : std::uint8_t {
   busy,           ///< its budget is used up: call again after the others had a turn
   need_source,    ///< the source has nothing now
   need_sink,      ///< the sink takes nothing now
+  at_end,         ///< the stream ends, and with it a body that has no other end: is it to be believed?
   done,           ///< the whole message has been handed to the sink
   source_ended,   ///< end of stream inside the body
   source_failed,  ///< reset or error
@@ -37,6 +38,7 @@ struct RelayPlan {
   std::uint64_t length = 0;  ///< with Framing::length
   OutFraming out = OutFraming::raw;
   std::optional<std::uint64_t> limit;  ///< of payload bytes
+  bool ask_at_end = false;             ///< at_end goes before the end of a body that ends with its stream
 };
 
 template <bool isRequest>
@@ -47,6 +49,9 @@ class Relay {
   /// Bytes to be sent before the body, together with its first ones. They must stay until sent.
   void put_first(std::string_view bytes);
   Moved step();
+
+  /// The answer to at_end: it is.
+  void believe_end() { plan_.ask_at_end = false; }
 
   bool done() const { return state_ == State::done; }
   bool moved() const { return moved_; }               ///< did the last step move a byte?
@@ -59,7 +64,7 @@ class Relay {
  private:
   enum class State : std::uint8_t { flowing, last_pieces, done };
   static constexpr int kMaxParts = 48;
-  static constexpr std::size_t kStepBudget = std::size_t{512} * 1024;
+  static constexpr std::size_t kStepBudget = std::size_t{512} * 1024;  ///< read and sent, in one step: then others have their turn
 
   Moved flush();
   Moved take();
@@ -79,6 +84,7 @@ class Relay {
   std::uint64_t remaining_ = 0;
   std::uint64_t payload_ = 0;
   std::uint64_t sent_ = 0;
+  std::uint64_t read_ = 0;
   std::uint64_t first_ = 0;    ///< put_first()
   std::uint64_t flushed_ = 0;  ///< of payload_
   std::size_t held_ = 0;       ///< bytes of the buffer that the parts point into

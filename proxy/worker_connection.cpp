@@ -45,11 +45,21 @@ WorkerConnectionPtr IdleConnections::take(const balancer::Lease& lease, base::Ti
     WorkerConnectionPtr connection = std::move(idle.back());
     idle.pop_back();
     if (!whole(*connection, lease, now)) continue;
-    if (proven && !connection->stream.quiet()) continue;
+    if (!connection->stream.quiet()) continue;
     connection->reused = true;
     return connection;
   }
   return nullptr;
+}
+
+bool IdleConnections::close_oldest() {
+  std::vector<WorkerConnectionPtr>* found = nullptr;
+  for (auto& idle : rows_) {
+    if (!idle.empty() && (found == nullptr || idle.front()->idle_since < found->front()->idle_since)) found = &idle;
+  }
+  if (found == nullptr) return false;
+  found->erase(found->begin());
+  return true;
 }
 
 void IdleConnections::sweep(base::TimePoint now) {

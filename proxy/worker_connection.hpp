@@ -69,6 +69,8 @@ class IdleConnections {
   void put(WorkerConnectionPtr connection, base::TimePoint now);
   /// The newest one that is still whole; `proven`: it was idle for less than a second and a read shows that the worker has not ended it.
   WorkerConnectionPtr take(const balancer::Lease& lease, base::TimePoint now, bool proven);
+  /// Closes the one that has been idle for longest: its descriptor is needed elsewhere. False: there is none.
+  bool close_oldest();
   /// Closes those whose time is over or whose worker has ended them.
   void sweep(base::TimePoint now);
   void cut(std::uint32_t row, base::Incarnation incarnation);

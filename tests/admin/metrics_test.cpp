@@ -63,6 +63,8 @@ TEST(Metrics, CarryWhatTheStatusSays) {
            R"(drover_clients_limited_total{listener="web",reason="connections"} 13)",
            R"(drover_clients_limited_total{listener="web",reason="requests"} 14)",
            R"(drover_clients_slow_total{listener="web"} 15)",
+           R"(drover_refused_total{listener="web",code="404"} 19)",
+           R"(drover_answered_here_total{listener="web",code="308"} 20)",
            "drover_accept_pauses_total 16",
            "drover_access_log_lines_total 17",
            "drover_access_log_dropped_total 18",

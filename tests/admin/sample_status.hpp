@@ -113,7 +113,10 @@ inline backends::ClusterStatus sample_status() {
   totals.duration.buckets.back() = 4;
   totals.duration.sum_us = 2'500'000;
   status.traffic.pools.push_back(totals);
-  status.traffic.listeners.push_back({{13, 14}, 15});
+  board::ListenerTotals listener{{13, 14}, 15, {}, {}};
+  listener.refused[board::code_index(404)] = 19;
+  listener.answered[board::code_index(308)] = 20;
+  status.traffic.listeners.push_back(listener);
   status.traffic.accept_pauses = 16;
   status.traffic.access_lines = 17;
   status.traffic.access_dropped = 18;

@@ -148,7 +148,8 @@ TEST(CommandLine, AWrongConfigIs78) {
 TEST(CommandLine, HelpTellsSignalsAndCodes) {
   const Said said = drover({"--help"});
   EXPECT_EQ(said.code, 0);
-  for (const char* part : {"78 the configuration is wrong", "130 interrupted", "TTIN, TTOU", "--socket", "restart", "top"})
+  for (const char* part :
+       {"78 the configuration is wrong", "130 interrupted", "USR1 opens the access log anew", "TTIN, TTOU", "--socket", "restart", "top"})
     EXPECT_THAT(said.out, HasSubstr(part));
 }
 

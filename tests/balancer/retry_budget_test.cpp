@@ -19,6 +19,21 @@ TEST(RetryBudget, LowTrafficCanRetryOutOfTheReserve) {
   EXPECT_EQ(spend_all(budget, kStart), static_cast<int>(RetryBudget::kReserve));
 }
 
+TEST(RetryBudget, ThreadsShareTheReserve) {
+  int taken = 0;
+  for (int thread = 0; thread < 5; ++thread) {
+    RetryBudget budget(20, 5);
+    taken += spend_all(budget, kStart);
+    taken += spend_all(budget, kStart + 5s);
+  }
+  EXPECT_EQ(taken, static_cast<int>(RetryBudget::kReserve + 5 * RetryBudget::kReservePerSecond));
+}
+
+TEST(RetryBudget, OneOfManyThreadsHasARetry) {
+  RetryBudget budget(20, 64);
+  EXPECT_EQ(spend_all(budget, kStart), 1);
+}
+
 TEST(RetryBudget, RequestsEarnTheirPercentage) {
   RetryBudget budget(20);
   spend_all(budget, kStart);

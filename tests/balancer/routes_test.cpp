@@ -1,5 +1,6 @@
 #include "balancer/routes.hpp"
 #include "base/rng.hpp"
+#include "config/parse.hpp"
 #include "tests/balancer/no_allocation.hpp"
 
 #include <gtest/gtest.h>
@@ -100,7 +101,7 @@ TEST(Routes, AMatchNamesItsRouteByItsPlaceInTheConfiguration) {
 }
 
 TEST(Routes, Ipv6LiteralsInAnySpelling) {
-  for (const char* written : {"[::1]", "::1", "[0:0:0:0:0:0:0:1]"}) {
+  for (const char* written : {"[::1]", "[0:0:0:0:0:0:0:1]"}) {
     const Routes table = routes({{written, "/"}});
     EXPECT_EQ(route_of(table, "[::1]", "/"), 0U) << written;
     EXPECT_EQ(route_of(table, "[::1]:8080", "/"), 0U) << written;
@@ -185,6 +186,16 @@ TEST(Routes, HeaderConditions_AllOfThem_AnyFieldOfTheName_StarIsPresence) {
   EXPECT_EQ(asked({{{"X-Ring", "alpha"}, {"X-Ring", "beta"}}}), 2U);
   EXPECT_EQ(asked({{{"X-Ring", "beta"}, {"X-Team", "z"}}}), 3U) << "more conditions before fewer";
   EXPECT_EQ(asked({{{"X-Team", "z"}}}), 1U);
+}
+
+TEST(Routes, WhatIsEvenGoesByTheAlphabet_WhateverTheCaseOfItsNames) {
+  config::Route second = at("*", "/");
+  second.headers = {{"X-B", "1"}};
+  config::Route first = at("*", "/");
+  first.headers = {{"x-a", "1"}};
+  const Fields fields{{{"X-B", "1"}, {"x-a", "1"}}};
+  EXPECT_EQ(table_of({second, first}).match({.host = "h", .path = "/", .fields = Fields::look, .request = &fields}), 1U);
+  EXPECT_EQ(table_of({first, second}).match({.host = "h", .path = "/", .fields = Fields::look, .request = &fields}), 0U);
 }
 
 TEST(Routes, WhoseConditionsDoNotFit_IsPassedOver_ForAShorterPathAndAWiderHost) {
@@ -315,6 +326,52 @@ TEST(Routes, APathThatLeadsElsewhereOnceItIsResolved_IsForNobody) {
   }
   EXPECT_EQ(table_of({at("*", "/public")}).choose({.host = "h", .path = "/public/../admin"}, scratch).kind, Kind::doubtful);
   EXPECT_EQ(table_of({at("*", "/public")}).choose({.host = "h", .path = "/x/../admin"}, scratch).kind, Kind::none);
+}
+
+/// Of a file with a route for everything and then these: host, path.
+bool check_takes(const std::vector<std::pair<std::string, std::string>>& hosts_and_paths) {
+  std::string file = "[pool.a]\ncommand = [\"a\"]\n[[route]]\n";
+  for (const auto& [host, path] : hosts_and_paths) file += "[[route]]\nhost = \"" + host + "\"\npath = '" + path + "'\n";
+  return static_cast<bool>(config::parse(file, "cluster.toml", 1));
+}
+
+TEST(Routes, TheCheckTakesAPath_WhereARequestForItIsAnswered) {
+  using Kind = Routes::Choice::Kind;
+  std::string scratch;
+  for (const char* path : {"/a",      "/a/",   "/a/.b",  "/a..", "/caf%c3%a9", "/%7Ea", "/~a",   "/a%20b", "/a%00",     "/a/*",
+                           "/a/../b", "/a//b", "/a%2Fb", "/.",   "/a;v",       "/a%21", "/a%25", "/a\\b",  "/%2e%2e/a", "//"}) {
+    const bool answered = table_of({at("*", "/"), at("*", path)}).choose({.host = "h", .path = path}, scratch).kind == Kind::found;
+    EXPECT_EQ(check_takes({{"*", path}}), answered) << path;
+  }
+}
+
+TEST(Routes, TheCheckTakesTwoRoutes_WhereTheOrderOfTheFileDecidesNothing) {
+  using Pair = std::pair<std::string, std::string>;
+  const std::vector<Pair> spellings{{"*", "/x"},
+                                    {"*", "/%78"},
+                                    {"*", "/X"},
+                                    {"*", "/x/"},
+                                    {"*", "/a%2a"},
+                                    {"*", "/a~"},
+                                    {"*", "/a%7E"},
+                                    {"a.b", "/x"},
+                                    {"A.B.", "/x"},
+                                    {"*.b", "/x"},
+                                    {"[::1]", "/x"},
+                                    {"[0:0::1]", "/%78"},
+                                    {"[::ffff:1.2.3.4]", "/"},
+                                    {"[::ffff:102:304]", "/"}};
+  for (const Pair& first : spellings) {
+    for (const Pair& second : spellings) {
+      if (!check_takes({first}) || !check_takes({second})) continue;
+      const std::string host = first.first.starts_with('*') ? "h.b" : first.first;
+      const RouteAsk ask{.host = host, .path = first.second == "/%78" ? "/x" : first.second == "/a%7E" ? "/a~" : std::string_view(first.second)};
+      const auto one = table_of({at(first.first, first.second), at(second.first, second.second)}).match(ask);
+      const auto other = table_of({at(second.first, second.second), at(first.first, first.second)}).match(ask);
+      ASSERT_TRUE(one && other);
+      EXPECT_EQ(check_takes({first, second}), *one != *other) << first.first << first.second << " " << second.first << second.second;
+    }
+  }
 }
 
 TEST(Routes, WhereNothingDependsOnThePath_ItIsNotLookedAt) {

@@ -27,6 +27,15 @@ TEST(Text, BytesForPeople) {
   EXPECT_EQ(to_text(Bytes{5000ULL << 40}), "5000TiB");
 }
 
+TEST(Text, CaseIsThatOfAsciiLettersAlone) {
+  EXPECT_TRUE(equal_ignoring_case("X-Forwarded-FOR", "x-forwarded-for"));
+  EXPECT_TRUE(equal_ignoring_case("", ""));
+  EXPECT_FALSE(equal_ignoring_case("ab", "abc"));
+  EXPECT_FALSE(equal_ignoring_case("x[", "x{")) << "0x20 apart, and no letters";
+  EXPECT_FALSE(equal_ignoring_case("\xc3\x84", "\xc3\xa4")) << "not ASCII";
+  EXPECT_EQ(lowered("Az[\xc3\x84"), "az[\xc3\x84");
+}
+
 TEST(Text, NearestIsALikelySlipOrNothing) {
   constexpr std::array<std::string_view, 4> known{"workers", "strategy", "command", "round-robin"};
   EXPECT_EQ(nearest("worker", known), "workers");

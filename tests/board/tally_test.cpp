@@ -50,6 +50,8 @@ TEST(Fold, SumsEveryThreadAndAddsToWhatWasThere) {
       tally.queue_wait.observe(100);
       tally.blocked.add(7);
       tally.unpaid.add(8);
+      board->listener(thread, 0).refused[code_index(404)].add(9);
+      board->listener(thread, 0).answered[code_index(308)].add(10);
       board->thread(thread).claims_after_close.add(6);
       board->thread(thread).loop_turn.observe(10);
       board->thread(thread).heartbeat_ns.set(1);
@@ -68,6 +70,8 @@ TEST(Fold, SumsEveryThreadAndAddsToWhatWasThere) {
   EXPECT_EQ(pool.duration.buckets[1], 6U);
   EXPECT_EQ(pool.duration.sum_us, 4200U);
   EXPECT_EQ(pool.queue_wait.buckets[0], 6U);
+  EXPECT_EQ(totals.listeners[0].refused[code_index(404)], 54U);
+  EXPECT_EQ(totals.listeners[0].answered[code_index(308)], 60U);
   EXPECT_EQ(totals.claims_after_close, 36U);
   EXPECT_EQ(totals.loop_turn.sum_us, 60U);
   const auto& empty = totals.pools[0].requests[0];

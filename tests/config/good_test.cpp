@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <utility>
 
 namespace drover::config {
 namespace {
@@ -52,6 +53,13 @@ TEST(Minimal, OnePoolFileNeedsOnlyACommand) {
 TEST(Example, ShowsTheDefaults) {
   Config example = good_file("example.toml");
   const Config minimal = good_file("minimal.toml");
+  // What has no default is shown with a value of its own.
+  EXPECT_EQ(std::exchange(example.log.access, {}), (Log::Access{"/var/log/drover/access.log", AccessFormat::json}));
+  EXPECT_EQ(example.admin.token_file, "/etc/drover/token");
+  Pool& shop = example.pools[0];
+  EXPECT_EQ(std::exchange(shop.limits, {}), (Pool::Limits{mib(1024), 4096, 0, Bytes{0}}));
+  EXPECT_EQ(std::exchange(shop.sticky, {}), (Pool::Sticky{"seat", "/etc/drover/seat.key", 0s, false}));
+  EXPECT_EQ(std::exchange(shop.errors, {}), (std::map<int, std::string>{{503, "/etc/drover/busy.html"}}));
   EXPECT_EQ(example.pools, minimal.pools);
   EXPECT_EQ(example.routes, minimal.routes);
   EXPECT_EQ(example.cluster, minimal.cluster);

@@ -46,43 +46,102 @@ class MachineCheck : public testing::Test {
       ADD_FAILURE() << render(config.error());
       return {};
     }
+    const auto shown = [this](std::string said) {
+      for (std::size_t at = said.find(dir_); at != std::string::npos; at = said.find(dir_)) said.replace(at, dir_.size(), "DIR");
+      return said;
+    };
     std::vector<std::string> out;
+    hints_.clear();
     for (const Mistake& each : check_machine(*config)) {
-      std::string what = std::to_string(each.line) + ":" + std::to_string(each.column) + " " + each.what;
-      for (std::size_t at = what.find(dir_); at != std::string::npos; at = what.find(dir_)) what.replace(at, dir_.size(), "DIR");
-      out.push_back(what);
+      out.push_back(shown(std::to_string(each.line) + ":" + std::to_string(each.column) + " " + each.what));
+      hints_.push_back(shown(each.hint));
     }
     return out;
   }
 
+  void secret(const std::string& name, const std::string& text) {
+    write_file(dir_ + "/" + name, text);
+    ASSERT_EQ(::chmod((dir_ + "/" + name).c_str(), 0600), 0);
+  }
+
   std::string dir_;
+  std::vector<std::string> hints_;  ///< of the last check()
 };
 
 TEST_F(MachineCheck, ReadsErrorPagesAndKeysBeforeAnythingStarts) {
   write_file(dir_ + "/page", std::string(64UL * 1024, 'a'));
   write_file(dir_ + "/large", std::string(64UL * 1024 + 1, 'a'));
-  write_file(dir_ + "/key", "0123456789abcdef\n");
-  write_file(dir_ + "/short", "0123456789abcde\n");
+  secret("key", "0123456789abcdef\n");
+  secret("short", "0123456789abcde\n");
   const std::string command = "command = [\"sh\"]\n";
   EXPECT_THAT(check(command + "errors = { 503 = \"DIR/page\" }\nsticky = { cookie = \"a\", key_file = \"DIR/key\" }\n"), IsEmpty());
   EXPECT_THAT(check(command + "errors = { 502 = \"DIR/large\", 503 = \"DIR/nothing\", 504 = \"DIR/folder\" }\n"),
               ElementsAre("3:18 errors: DIR/large has more than 64 KiB", HasSubstr("errors: DIR/nothing can't be read"),
                           HasSubstr("errors: DIR/folder is a folder")));
+  EXPECT_THAT(hints_, ElementsAre("shorten it", "it is read when drover starts, by drover's user", "name the page itself, a plain file"));
   EXPECT_THAT(check(command + "sticky = { cookie = \"a\", key_file = \"DIR/short\" }\n"),
               ElementsAre("3:37 key_file: DIR/short holds 15 bytes, fewer than 16"));
   EXPECT_THAT(check(command + "sticky = { cookie = \"a\", key_file = \"DIR/nothing\" }\n"),
               ElementsAre(HasSubstr("3:37 key_file: DIR/nothing can't be read")));
 }
 
-TEST_F(MachineCheck, WarnsOfAKeyThatOthersMayOpen) {
-  write_file(dir_ + "/key", "0123456789abcdef");
-  const auto config = parse("[pool.a]\ncommand = [\"a\"]\nsticky = { cookie = \"a\", key_file = \"" + dir_ + "/key\" }\n", "cluster.toml", 2);
-  ASSERT_TRUE(config);
-  const Machine machine{.ephemeral = {40000, 50000}, .root = false};
-  ASSERT_EQ(::chmod((dir_ + "/key").c_str(), 0600), 0);
-  EXPECT_THAT(warnings_for_machine(*config, machine), IsEmpty());
-  ASSERT_EQ(::chmod((dir_ + "/key").c_str(), 0640), 0);
-  EXPECT_THAT(warnings_for_machine(*config, machine), ElementsAre(HasSubstr("cluster.toml:3:37: warning: key_file: ")));
+TEST_F(MachineCheck, AddsUpTheErrorPagesOfAllPools) {
+  write_file(dir_ + "/page", std::string(64UL * 1024, 'a'));
+  write_file(dir_ + "/one", "a");
+  const std::string six =
+      R"(errors = { 400 = "DIR/page", 408 = "DIR/page", 413 = "DIR/page", 502 = "DIR/page", 503 = "DIR/page", 504 = "DIR/page" })";
+  std::string pools = "command = [\"sh\"]\n";
+  for (int i = 0; i < 42; ++i) pools += "[pool.p" + std::to_string(i) + "]\ncommand = [\"sh\"]\n" + six + "\n";
+  pools += "[pool.last]\ncommand = [\"sh\"]\nerrors = { 502 = \"DIR/page\", 503 = \"DIR/page\", 504 = \"DIR/page\" }\n";
+  const std::string route = "[[route]]\npool = \"shop\"\n";
+  EXPECT_THAT(check(pools + route), IsEmpty()) << "255 of 64 KiB";
+  const std::string further = "[pool.more]\ncommand = [\"sh\"]\nerrors = { 502 = \"DIR/page\", 503 = \"DIR/one\", 504 = \"DIR/one\" }\n";
+  EXPECT_THAT(
+      check(pools + further + route),
+      ElementsAre(AllOf(testing::StartsWith("134:"), HasSubstr(" errors: with \"DIR/one\" the error pages of all pools have more than 16 MiB"))));
+}
+
+TEST_F(MachineCheck, RefusesSecretsThatOthersMayOpen) {
+  secret("key", "0123456789abcdef");
+  for (const auto& [mode, refused] : std::vector<std::pair<mode_t, std::size_t>>{{0600, 0}, {0400, 0}, {0640, 2}, {0604, 2}, {0660, 2}}) {
+    ASSERT_EQ(::chmod((dir_ + "/key").c_str(), mode), 0);
+    const auto found = check("command = [\"sh\"]\nsticky = { cookie = \"a\", key_file = \"DIR/key\" }\n[admin]\ntoken_file = \"DIR/key\"\n");
+    ASSERT_EQ(found.size(), refused) << mode;
+    if (refused == 0) continue;
+    EXPECT_EQ(found[0], "5:14 token_file: \"DIR/key\" may be opened by others than its owner");
+    EXPECT_EQ(found[1], "3:37 key_file: \"DIR/key\" may be opened by others than its owner");
+    EXPECT_EQ(hints_[0], "chmod 600 DIR/key");
+  }
+}
+
+TEST_F(MachineCheck, RefusesAnAccessLogThatCannotBeOpened) {
+  const auto log = [this](const std::string& path) { return check("command = [\"/bin/sh\"]\n[log]\naccess = { path = \"" + path + "\" }\n"); };
+  for (const char* path : {"-", "DIR/new.log", "DIR/plain", "/dev/null"}) EXPECT_THAT(log(path), IsEmpty()) << path;
+  EXPECT_FALSE(std::filesystem::exists(dir_ + "/new.log")) << "check makes nothing";
+  EXPECT_THAT(log("DIR/folder"), ElementsAre("4:19 access: \"DIR/folder\" is a folder"));
+  EXPECT_THAT(hints_, ElementsAre("name a file in it, like \"DIR/folder/access.log\""));
+  EXPECT_THAT(log("DIR/none/a.log"), ElementsAre("4:19 access: the folder of \"DIR/none/a.log\" can't be used: No such file or directory"));
+  EXPECT_THAT(hints_, ElementsAre("make it before drover starts: mkdir -p DIR/none"));
+  EXPECT_THAT(log("DIR/plain/a.log"), ElementsAre("4:19 access: \"DIR/plain\" is not a folder"));
+}
+
+/// Root may write everywhere: what it may must not decide what is tested.
+TEST_F(MachineCheck, RefusesAnAccessLogWithoutTheRightToWriteIt) {
+  ASSERT_EQ(::chmod(dir_.c_str(), 0555), 0);
+  ASSERT_EQ(::chmod((dir_ + "/plain").c_str(), 0444), 0);
+  const uid_t before = ::geteuid();
+  if (before == 0) {
+    ASSERT_EQ(::seteuid(65534), 0);
+  }
+  const std::string lines = "command = [\"/bin/sh\"]\n[log]\naccess = { path = \"DIR/";
+  const auto in_folder = check(lines + "a.log\" }\n");
+  const auto plain = check(lines + "plain\" }\n");
+  if (before == 0) {
+    ASSERT_EQ(::seteuid(before), 0);
+  }
+  ASSERT_EQ(::chmod(dir_.c_str(), 0755), 0);
+  EXPECT_THAT(in_folder, ElementsAre("4:19 access: \"DIR\" can't be written: Permission denied"));
+  EXPECT_THAT(plain, ElementsAre("4:19 access: \"DIR/plain\" can't be written: Permission denied"));
 }
 
 TEST_F(MachineCheck, FindsProgramsWhereTheyWouldBeFound) {
@@ -152,7 +211,7 @@ TEST_F(MachineCheck, AnEnvFileIsItsOwnPoolsAlone) {
 }
 
 TEST_F(MachineCheck, NeedsTheTokenFile) {
-  write_file(dir_ + "/token", "secret\n");
+  secret("token", "secret\n");
   write_file(dir_ + "/empty", "");
   EXPECT_THAT(check("command = [\"sh\"]\n[admin]\ntoken_file = \"DIR/token\"\n"), IsEmpty());
   EXPECT_THAT(check("command = [\"sh\"]\n[admin]\ntoken_file = \"DIR/none\"\n"),

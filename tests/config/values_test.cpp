@@ -97,7 +97,10 @@ TEST(RouteHost, IsLowerCaseWithoutPort) {
   EXPECT_EQ(*read_host("*"), "*");
   EXPECT_EQ(*read_host("*.a.b"), "*.a.b");
   EXPECT_EQ(*read_host("[::1]"), "[::1]");
-  for (const char* text : {"", "a:80", "a/b", "**.a", "a.*", "*a", "http://a", "[x]"}) EXPECT_FALSE(read_host(text)) << text;
+  EXPECT_EQ(*read_host("a.example."), "a.example") << "the root's dot doesn't count";
+  EXPECT_EQ(*read_host("*.example."), "*.example");
+  for (const char* text : {"", "a:80", "a/b", "**.a", "a.*", "*a", "http://a", "[x]", ".", "a..", "::1", "[::1"})
+    EXPECT_FALSE(read_host(text)) << text;
 }
 
 TEST(Signal, IsKnownWithAndWithoutItsPrefix) {

@@ -84,7 +84,8 @@ bool within_limits(const NaiveBody& body, std::string_view bytes) {
       if (fuzz::lowered(field.name) == name) return false;
     }
   }
-  return trailer <= proxy::MessageParser<true>::kMaxTrailer && bytes.size() < proxy::Buffer::kSmall;
+  constexpr std::size_t kLongestFirstLine = 1000;
+  return trailer <= proxy::MessageParser<true>::kMaxTrailer && bytes.find('\n') < kLongestFirstLine && bytes.size() < proxy::Buffer::kSmall;
 }
 
 template <bool isRequest>

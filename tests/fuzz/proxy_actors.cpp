@@ -132,7 +132,12 @@ void WorkerSide::answer() {
     --reply_->pause;
     return;
   }
-  said_ += wire_.say(std::string_view(reply_->wire).substr(said_));
+  const bool rests = reply_->rest > 0;
+  if (rests && said_ >= reply_->rest_at) {
+    --reply_->rest;
+    return;
+  }
+  said_ += wire_.say(std::string_view(reply_->wire).substr(said_, rests ? reply_->rest_at - said_ : std::string_view::npos));
   if (said_ < reply_->wire.size()) return;
   answered_ = true;
   doubtful_ = reply_->doubtful || reply_->sort == Reply::Sort::tunnel;

@@ -238,6 +238,10 @@ Reply Story::reply(const Request& request, unsigned number) const {
   if (request.upgrade && rng.below(3) > 0) out.sort = Sort::tunnel;
   if (out.sort == Sort::closes_after && !workers_close) out.sort = Sort::length;
   out.pause = rng.below(4) == 0 ? static_cast<unsigned>(rng.below(20)) : 0;
+  if (rng.below(4) == 0) {
+    out.rest_at = 1 + rng.below(rng.below(2) == 0 ? 300 : 30'000);
+    out.rest = static_cast<unsigned>(1 + rng.below(30));
+  }
 
   const bool to_head = request.method == "HEAD";
   const std::string field = "X-Reply: " + out.id + "\r\n";

@@ -79,8 +79,10 @@ struct Reply {
   bool closes = false;  ///< the worker ends the connection
   bool resets = false;
   bool early = false;
-  bool doubtful = false;  ///< the connection may carry nothing more
-  unsigned pause = 0;     ///< turns before it
+  bool doubtful = false;    ///< the connection may carry nothing more
+  unsigned pause = 0;       ///< turns before it
+  std::size_t rest_at = 0;  ///< so many bytes of it, then again some turns without any
+  unsigned rest = 0;
 };
 
 struct Story {

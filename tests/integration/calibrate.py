@@ -20,6 +20,8 @@ from recorder import Recorder
 WAIT = 0.5  # seconds of silence that count as "waits for more"
 
 HAPROXY = """
+global
+  nbthread 1
 defaults
   mode http
   timeout connect 5s
@@ -30,7 +32,7 @@ frontend web
   bind 127.0.0.1:{port}
   default_backend shop
 backend shop
-  http-reuse safe
+  http-reuse {reuse}
   server one 127.0.0.1:{worker}
 """
 
@@ -40,10 +42,12 @@ events {{ }}
 http {{
   access_log off;
   client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c; uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+  map $http_upgrade $option {{ "" ""; default upgrade; }}
   upstream shop {{ server 127.0.0.1:{worker}; keepalive 8; }}
   server {{
     listen 127.0.0.1:{port};
-    location / {{ proxy_pass http://shop; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host; }}
+    location / {{ proxy_pass http://shop; proxy_http_version 1.1; proxy_set_header Host $http_host;
+                  proxy_set_header Connection $option; proxy_set_header Upgrade $http_upgrade; }}
   }}
 }}
 """
@@ -52,7 +56,7 @@ http {{
 class Peer:
     """HAProxy or nginx before a recording worker."""
 
-    def __init__(self, name):
+    def __init__(self, name, reuse="safe"):
         self.folder = tempfile.mkdtemp(prefix="calibrate-")
         self.recorder = Recorder(os.path.join(self.folder, "record"))
         self.web, worker = free_port(), free_port()
@@ -60,7 +64,7 @@ class Peer:
         self.processes = [subprocess.Popen(command)]
         path = os.path.join(self.folder, name + ".conf")
         with open(path, "w", encoding="utf-8") as file:
-            file.write({"haproxy": HAPROXY, "nginx": NGINX}[name].format(port=self.web, worker=worker, folder=self.folder))
+            file.write({"haproxy": HAPROXY, "nginx": NGINX}[name].format(port=self.web, worker=worker, folder=self.folder, reuse=reuse))
         line = ["haproxy", "-db", "-f", path] if name == "haproxy" else ["nginx", "-c", path, "-p", self.folder]
         self.processes.append(subprocess.Popen(line, stderr=subprocess.DEVNULL))
         wait_until(lambda: answers(worker) and answers(self.web), 20, f"{name} listens")
@@ -177,7 +181,7 @@ def main():
                     rows.setdefault((*map(word, results.values()), because(case)), []).append(case.name)
             print(f"| **{title}: {same} of {len(cases)} alike** | | | | |")
             for (*words, why), names in rows.items():
-                print(f"| {', '.join(names)} | " + " | ".join(words) + f" | {why} |", flush=True)
+                print("| " + ", ".join(names).replace("|", "\\|") + " | " + " | ".join(words) + f" | {why} |", flush=True)
     finally:
         for peer in peers.values():
             peer.end()

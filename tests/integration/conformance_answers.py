@@ -1,4 +1,5 @@
 """What a worker may answer, as data: the raw bytes, then what the client gets. In .client the Date that drover adds is <date>.
+One list for the tests (test_conformance_answers.py and _upgrade.py) and for calibrate_answers.py, which plays it against HAProxy and nginx too.
 
 client   every byte that the client gets, and its connection is used again
 broken   the client gets this status (502), or sees that the answer is cut; the worker's connection is never used again
@@ -67,12 +68,14 @@ WELL_FORMED = [
            to_client(b"426 Upgrade Required", b"Content-Length: 0", last=(b"Upgrade: websocket", b"Connection: Upgrade"))),
     passed("Chunked", answer(b"200 OK", CHUNKED, b"Trailer: X-Sum", body=b"002;a=b\r\nok\r\n0;c\r\nX-Sum: 1\r\nContent-Type: x\r\n\r\n"),
            to_client(b"200 OK", b"Trailer: X-Sum", last=(CHUNKED,), body=b"2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n")),
-    passed("HeadWithLength", answer(b"200 OK", b"Content-Length: 77"), to_client(b"200 OK", b"Content-Length: 77"), method="HEAD"),
-    passed("HeadChunked", answer(b"200 OK", CHUNKED), to_client(b"200 OK"), method="HEAD"),
+    passed("HeadWithLength", answer(b"200 OK", b"Content-Length: 77"), to_client(b"200 OK", b"Content-Length: 77"), method="HEAD", reused=False),
+    passed("HeadChunked", answer(b"200 OK", CHUNKED), to_client(b"200 OK"), method="HEAD", reused=False),
     passed("NotModifiedWithLength", answer(b"304 Not Modified", b'ETag: "x"', b"Content-Length: 77"),
-           to_client(b"304 Not Modified", b'ETag: "x"', b"Content-Length: 77")),
+           to_client(b"304 Not Modified", b'ETag: "x"', b"Content-Length: 77"), reused=False),
     passed("NoContentWithLengthZero", answer(b"204 No Content", b"Content-Length: 0"), to_client(b"204 No Content")),
     passed("ResetContent", answer(b"205 Reset Content", b"Content-Length: 0"), to_client(b"205 Reset Content", b"Content-Length: 0")),
+    passed("ResetContentWithContent", answer(b"205 Reset Content", b"Content-Length: 2", body=b"ok"),
+           to_client(b"205 Reset Content", b"Content-Length: 2", body=b"ok")),
     passed("Http10KeepAlive", answer(b"200 OK", b"Connection: keep-alive", b"Content-Length: 2", body=b"ok", version=b"HTTP/1.0"),
            to_client(b"200 OK", b"Content-Length: 2", body=b"ok")),
     passed("Http10", answer(b"200 OK", b"Content-Length: 2", body=b"ok", version=b"HTTP/1.0"),
@@ -93,6 +96,7 @@ BROKEN = [
     broken("StatusOfTwoDigits", answer(b"20 OK", b"Content-Length: 0")), broken("StatusOfFourDigits", answer(b"2000 OK", b"Content-Length: 0")),
     broken("StatusSixHundred", answer(b"600 X", b"Content-Length: 0")), broken("StatusBelow", answer(b"099 X", b"Content-Length: 0")),
     broken("StatusSigned", answer(b"+200 OK", b"Content-Length: 0")), broken("StatusLineGarbage", b"hello\r\n\r\n"),
+    broken("StatusLineWithoutItsLastSpace", answer(b"200", b"Content-Length: 0")),
     broken("VersionTwo", answer(b"200 OK", b"Content-Length: 0", version=b"HTTP/2.0")),
     broken("VersionLowerCase", answer(b"200 OK", b"Content-Length: 0", version=b"http/1.1")), broken("Icy", answer(b"200 OK", version=b"ICY")),
     broken("SplitByLf", ok(b"X-A: b\nSet-Cookie: evil=1")), broken("SplitByCr", ok(b"X-A: b\rSet-Cookie: evil=1")),
@@ -104,6 +108,7 @@ BROKEN = [
     broken("TwoLengths", ok(b"Content-Length: 3")), broken("TwoSameLengths", ok(b"Content-Length: 2")),
     broken("LengthList", answer(b"200 OK", b"Content-Length: 2, 2", body=b"ok")), broken("LengthPlus", answer(b"200 OK", b"Content-Length: +2", body=b"ok")),
     broken("LengthMinus", answer(b"200 OK", b"Content-Length: -2", body=b"ok")), broken("LengthHuge", answer(b"200 OK", b"Content-Length: " + b"9" * 20)),
+    broken("LengthLargestAndCut", answer(b"200 OK", b"Content-Length: 9223372036854775807", body=b"ok"), then="close"),
     broken("LengthAndCoding", ok(CHUNKED)), broken("CodingAndLength", answer(b"200 OK", CHUNKED, b"Content-Length: 2", body=b"2\r\nok\r\n0\r\n\r\n")),
     broken("CodingUnknown", answer(b"200 OK", b"Transfer-Encoding: gzip, chunked", body=b"0\r\n\r\n")),
     broken("CodingTwice", answer(b"200 OK", CHUNKED, CHUNKED, body=b"0\r\n\r\n")),
@@ -123,4 +128,39 @@ BROKEN = [
     broken("ChunkExtensionLf", answer(b"200 OK", CHUNKED, body=b'2;a="\n"\r\nok\r\n0\r\n\r\n')),
     broken("ChunkUnended", answer(b"200 OK", CHUNKED, body=b"2\r\nok\r\n"), then="close"),
     broken("ChunkTrailerSplit", answer(b"200 OK", CHUNKED, body=b"2\r\nok\r\n0\r\nX-A: b\nX-C: d\r\n\r\n")),
+]
+
+# --- answers to an offer of websocket (test_conformance_upgrade.py)
+FIELDS = (b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", b"Origin: http://test", b"Sec-WebSocket-Protocol: chat, superchat",
+          b"Sec-WebSocket-Protocol: third", b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
+          b"Sec-WebSocket-Extensions: x")
+OFFER = (b"Upgrade: websocket", b"Connection: keep-alive, Upgrade")
+BOTH = (b"Upgrade: websocket", b"Connection: Upgrade")
+
+
+def agreed(*fields):
+    return answer(b"101 Switching Protocols", *fields)
+
+
+NOT_OFFERED = [broken("AgreedToAnother", agreed(b"Upgrade: other", b"Connection: Upgrade")),
+               broken("AgreedToNothing", agreed(b"Connection: Upgrade")), broken("AgreedWithoutConnection", agreed(b"Upgrade: websocket")),
+               broken("AgreedToOneMore", agreed(b"Upgrade: websocket, other", b"Connection: Upgrade")),
+               broken("AgreedToAnEmptyName", agreed(b"Upgrade:", b"Connection: Upgrade"))]
+
+
+def odd(name, field):
+    return passed(name, agreed(b"Date: yesterday", field, *BOTH), agreed(b"Date: yesterday", field, *BOTH))
+
+
+FOR_THE_CLIENT_TO_REFUSE = [odd("AcceptWrong", b"Sec-WebSocket-Accept: wrong"), odd("ProtocolUnasked", b"Sec-WebSocket-Protocol: unasked"),
+                            odd("ExtensionUnasked", b"Sec-WebSocket-Extensions: unasked"), odd("AcceptMissing", b"X-A: b")]
+AGREEMENTS = [
+    passed("Agreed", agreed(b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", b"Date: yesterday", *BOTH),
+           agreed(b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", b"Date: yesterday", *BOTH)),
+    passed("AgreedBehindContinue", answer(b"100 Continue") + agreed(b"Date: yesterday", *BOTH),
+           answer(b"100 Continue") + agreed(b"Date: yesterday", *BOTH)),
+    passed("RefusedByVersion", answer(b"426 Upgrade Required", *BOTH, b"Sec-WebSocket-Version: 13", b"Content-Length: 0"), b"426"),
+    passed("NotFound", answer(b"404 No", b"Content-Length: 0"), b"404"),
+    passed("AnsweredInstead", ok(), b"200"),
+    *FOR_THE_CLIENT_TO_REFUSE, *NOT_OFFERED,
 ]

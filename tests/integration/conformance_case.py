@@ -39,13 +39,14 @@ class Received:
 class ConformanceCase(DroverCase):
     pool = {}
     listener = {}
+    tables = {}
 
     @classmethod
     def setUpClass(cls):
         cls.share(Cluster())
         cls.recorder = cls.shared.recorder()
         cls.shared.configure({"shop": {"command": cls.recorder.command(), "workers": 1, "retry": {"attempts": 1}, **cls.pool}},
-                             {"web": cls.listener}, proxy={"threads": 1}).start()
+                             {"web": cls.listener}, proxy={"threads": 1}, **cls.tables).start()
 
     def setUp(self):
         self.received = Received(self.recorder.folder)

@@ -211,6 +211,7 @@ def chunk_tricks():
     right = {
         "LeadingZeros": (b"000005\r\nhello" + end, sent), "UpperCase": (b"A\r\nhellohello" + end, b"a\r\nhellohello" + end),
         "Extension": (b"5;a=b\r\nhello" + end, sent), "ExtensionQuoted": (b'5;a="b;c"\r\nhello' + end, sent),
+        "ExtensionQuotedPair": (b'5;a="b\\";c\\\\"\r\nhello' + end, sent),
         "ExtensionName": (b"5;a\r\nhello" + end, sent), "ExtensionSpaced": (b"5 ; a = b\r\nhello" + end, sent),
         "ExtensionOnTheLast": (b"5\r\nhello\r\n0;a=b\r\n\r\n", sent),
         "SeveralZeros": (b"5\r\nhello\r\n0000\r\n\r\n", sent),

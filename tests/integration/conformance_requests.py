@@ -154,6 +154,7 @@ def expectations():
     yield bad("ExpectUnknown", post(b"Expect: tea", b"Content-Length: 5", body=b"hello"), 417, why="MAY be answered 417 (RFC 9110 10.1.1)")
     yield bad("ExpectUnknownBeside", post(b"Expect: 100-continue, tea", b"Content-Length: 5", body=b"hello"), 417)
     yield bad("ExpectSpoilt", post(b"Expect: y 100-continue", b"Content-Length: 5", body=b"hello"), 417, why="a form of smuggling by lengths forgotten")
+    yield bad("ExpectUnknownInASecondField", post(b"Expect: 100-continue", b"Expect: tea", b"Content-Length: 5", body=b"hello"), 417)
     yield bad("ExpectUnknownOnGet", get(b"Expect: tea"), 417)
     yield good("Expect", post(b"Expect: 100-continue", b"Content-Length: 5", body=b"hello"),
                to_worker(b"POST / HTTP/1.1", b"Expect: 100-continue", b"Content-Length: 5", body=b"hello"), "POST")
@@ -174,6 +175,9 @@ def hops():
     yield plain("ConnectionNamesHost", b"Connection: close, Host", expect=[], why="the Host that drover writes is its own")
     yield good("ConnectionNamesContentLength", post(b"Connection: Content-Length", b"Content-Length: 5", body=b"hello"),
                to_worker(b"POST / HTTP/1.1", b"Content-Length: 5", body=b"hello"), "POST", why="what frames the message is drover's own")
+    yield good("ConnectionNamesExpect", post(b"Connection: Expect", b"Expect: 100-continue", b"Content-Length: 5", body=b"hello"),
+               to_worker(b"POST / HTTP/1.1", b"Expect: 100-continue", b"Content-Length: 5", body=b"hello"), "POST",
+               why="without it the worker and the client would wait for each other")
     yield good("ConnectionNamesTransferEncoding", post(b"Connection: Transfer-Encoding", CHUNKED, body=b"5\r\nhello\r\n0\r\n\r\n"),
                to_worker(b"POST / HTTP/1.1", last=(CHUNKED,), body=b"5\r\nhello\r\n0\r\n\r\n"), "POST", why="as above")
     yield plain("ConnectionNamesCookie", b"Connection: Cookie, Authorization", b"Cookie: a=b", b"Authorization: x", expect=[],
@@ -183,11 +187,14 @@ def hops():
     yield plain("KeepAliveField", b"Keep-Alive: timeout=5", b"X-Kept: 1", expect=[b"X-Kept: 1"])
     yield plain("TeField", b"TE: trailers", b"X-Kept: 1", expect=[b"X-Kept: 1"])
     yield plain("TeFieldWithOption", b"Connection: TE", b"TE: trailers, deflate;q=0.5", expect=[])
+    yield plain("TeChunked", b"Connection: TE", b"TE: chunked", expect=[])
     yield plain("ProxyConnection", b"Proxy-Connection: X-Kept, close", b"X-Kept: 1", expect=[b"X-Kept: 1"])
     yield plain("UpgradeWithoutConnection", b"Upgrade: websocket", expect=[])
     yield plain("ConnectionUpgradeWithoutUpgrade", b"Connection: Upgrade", expect=[])
     yield plain("UpgradeByProxyConnection", b"Proxy-Connection: Upgrade", b"Upgrade: websocket", expect=[])
     yield good("UpgradeInHttp10", head(b"GET / HTTP/1.0", b"Connection: Upgrade", b"Upgrade: websocket"), to_worker(b"GET / HTTP/1.1", via=b"1.0"))
+    yield good("UpgradeWithABody", post(b"Connection: Upgrade", b"Upgrade: websocket", b"Content-Length: 5", body=b"hello"),
+               to_worker(b"POST / HTTP/1.1", b"Content-Length: 5", body=b"hello"), "POST", why="an Upgrade MAY be ignored (RFC 9110 7.8)")
     yield plain("TrailerFieldKept", b"Trailer: X-Sum")
     yield plain("ForwardedFieldsReplaced", b"X-Forwarded-For: 6.6.6.6", b"x-forwarded-proto: https", b"X_Forwarded_Host: evil", b"Forwarded: for=6.6.6.6",
                 b"X-Request-ID: mine", b"X-Request-Start: t=1", expect=[])

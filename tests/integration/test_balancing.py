@@ -35,6 +35,7 @@ class Sticky(BalancingCase):
     def start(self, workers=3, **keys):
         cluster = self.cluster()
         key_file = cluster.write("secret", SECRET)
+        os.chmod(key_file, 0o600)
         sticky = {"cookie": "home", "key_file": key_file, "age": "90s"}
         return cluster.configure({"shop": pool(workers, sticky=sticky, **keys)}).start()
 
@@ -125,7 +126,9 @@ class Sticky(BalancingCase):
     def test_AMissingOrShortSecretEndsTheStart(self):
         for text, why in ((None, "No such file"), ("tooshort\n", "at least 16|fewer than 16")):
             cluster = self.cluster()
-            path = cluster.path("secret") if text is None else cluster.write("secret", text)
+            path = cluster.path("secret")
+            if text is not None:
+                os.chmod(cluster.write("secret", text), 0o600)
             cluster.configure({"shop": pool(1, sticky={"cookie": "home", "key_file": path})})
             with self.assertRaises(AssertionError):
                 cluster.start()

@@ -1,14 +1,11 @@
 """Upgrades to the letter, as a gateway sees them: RFC 9110 section 7.8, RFC 6455 section 4."""
 
+import conformance_answers as cases
+from conformance_answers import FIELDS, OFFER
 from conformance_case import ConformanceCase, steady
 from conformance_cases import get, head, to_worker
 from drover_case import main
 from raw_http import request
-
-FIELDS = (b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", b"Origin: http://test", b"Sec-WebSocket-Protocol: chat, superchat",
-          b"Sec-WebSocket-Protocol: third", b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
-          b"Sec-WebSocket-Extensions: x")
-OFFER = (b"Upgrade: websocket", b"Connection: keep-alive, Upgrade")
 
 
 class Upgrades(ConformanceCase):
@@ -37,13 +34,67 @@ class Upgrades(ConformanceCase):
         self.assertEqual(self.recorder.events("/smuggled"), [])
 
     def test_Agreement_ToWhatNobodyOffered_Is502(self):
-        for number, fields in enumerate((("Upgrade: other", "Connection: Upgrade"), ("Connection: Upgrade",), ("Upgrade: websocket",),
-                                         ("Upgrade: websocket, other", "Connection: Upgrade"), ("Upgrade:", "Connection: Upgrade"))):
-            with self.subTest(fields):
-                path = f"/no-{number}"
-                self.recorder.on(path, ["send", self.agreed(*fields)])
-                answer = self.connect().exchange(head(b"GET " + path.encode() + b" HTTP/1.1", *OFFER, *FIELDS))
-                self.assertEqual(answer.status, 502, answer)
+        for case in cases.NOT_OFFERED:
+            with self.subTest(case.name):
+                self.recorder.on("/" + case.name, ["send", case.raw.decode()])
+                answer = self.connect().exchange(head(b"GET /" + case.name.encode() + b" HTTP/1.1", *OFFER, *FIELDS))
+                self.assertIn(answer.status, case.broken, answer)
+
+    def test_BytesBeforeTheAgreement_WaitForIt(self):
+        self.recorder.on("/slow", ["mark", "slow-there"], ["wait", "slow-go"], ["glance"], ["mark", "slow-glanced"], ["wait", "slow-yes"],
+                         ["send", self.agreed("Upgrade: websocket", "Connection: Upgrade")], ["echo", "bye"])
+        connection = self.connect()
+        connection.send(head(b"GET /slow HTTP/1.1", *OFFER, *FIELDS) + b"too early")
+        self.recorder.await_mark("slow-there")
+        self.assertEqual(self.connect().exchange(request(target="/between")).status, 200)
+        self.recorder.open("slow-go")
+        self.recorder.await_mark("slow-glanced")
+        self.assertNotIn(b"too early", self.recorder.received())
+        self.recorder.open("slow-yes")
+        self.assertEqual(connection.head().status, 101)
+        self.assertEqual(connection.exactly(9), b"too early")
+
+    def test_BytesBehindAnOfferThatIsRefused_AreTheNextRequest(self):
+        self.recorder.on("/not-here", ["send", "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"])
+        connection = self.connect()
+        connection.send(head(b"GET /not-here HTTP/1.1", *OFFER, *FIELDS) + request(target="/behind"))
+        self.assertEqual((connection.response().status, connection.response().status), (404, 200))
+        self.received.news()
+        connection.send(head(b"GET /not-here HTTP/1.1", *OFFER, *FIELDS) + b"\x81\x85 no request\r\n\r\n")
+        self.assertEqual((connection.response().status, connection.response().status), (404, 400))
+        self.assertEqual(connection.rest(), b"")
+        self.assertEqual(steady(self.received.news()), to_worker(b"GET /not-here HTTP/1.1", *FIELDS, last=(b"Upgrade: websocket", b"Connection: Upgrade")))
+
+    def test_AnAgreementThatAClientMustRefuse_ReachesItUntouched(self):
+        for case in cases.FOR_THE_CLIENT_TO_REFUSE:
+            with self.subTest(case.name):
+                self.recorder.on("/" + case.name, ["send", case.raw.decode()], ["echo", "bye"])
+                connection = self.connect()
+                connection.send(head(b"GET /" + case.name.encode() + b" HTTP/1.1", *OFFER, *FIELDS))
+                self.assertEqual(connection.exactly(len(case.client)), case.client)
+                connection.close()
+
+    def test_AContinueBeforeTheAgreement_ComesBeforeIt(self):
+        self.recorder.on("/both", ["send", "HTTP/1.1 100 Continue\r\n\r\n" + self.agreed("Date: yesterday", "Upgrade: websocket", "Connection: Upgrade")],
+                         ["echo", "bye"])
+        connection = self.connect()
+        connection.send(head(b"GET /both HTTP/1.1", *OFFER, *FIELDS))
+        self.assertEqual([connection.head().status, connection.head().status], [100, 101])
+
+    def test_TheEndOfEitherSide_EndsTheTunnelBehindItsLastBytes(self):
+        self.recorder.on("/ends", ["send", self.agreed("Upgrade: websocket", "Connection: Upgrade") + "last words"], ["close"])
+        connection = self.connect()
+        connection.send(head(b"GET /ends HTTP/1.1", *OFFER, *FIELDS))
+        self.assertEqual(connection.head().status, 101)
+        self.assertEqual(connection.rest(), b"last words")
+        self.recorder.on("/leave", ["send", self.agreed("Upgrade: websocket", "Connection: Upgrade")], ["await_end", "leave-ended"])
+        connection = self.connect()
+        connection.send(head(b"GET /leave HTTP/1.1", *OFFER, *FIELDS))
+        self.assertEqual(connection.head().status, 101)
+        connection.send(b"my last words")
+        connection.close()
+        self.recorder.await_mark("leave-ended")
+        self.assertIn(b"my last words", self.recorder.received())
 
     def test_Refusal_LeavesTheConnectionAsItWas(self):
         self.recorder.on("/refuse", ["send", "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"

@@ -100,6 +100,27 @@ class Crashes(CrashCase):
                         connection.response()
                 self.assertEqual(len(self.recorder.events("/die")), 1, "a begun answer was asked for again")
 
+    def test_DeathInsideAnAnswerThatEndsWithItsConnection_IsNoEndOfIt(self):
+        cluster = self.start(2)
+        self.recorder.answer("/whole", "HTTP/1.0 200 OK\r\n\r\nwhole", ["close"])
+        for version in ("1.1", "1.0"):
+            with self.subTest(version):
+                self.recorder.on("/die", ["send", "HTTP/1.0 200 OK\r\n\r\nsome"], ["mark", f"begun-{version}"], ["wait", f"die-{version}"], ["kill", 9])
+                self.assertEqual(cluster.fetch(target="/whole", version=version).body, b"whole")
+                with cluster.connect() as connection:
+                    connection.send(request(target="/die", version=version))
+                    self.recorder.await_mark(f"begun-{version}")
+                    wait_until(lambda: connection.fill() and b"some" in connection.buffer, 10, "the beginning is here")
+                    self.recorder.open(f"die-{version}")
+                    if version == "1.1":
+                        with self.assertRaises(Truncated):
+                            connection.response()
+                        continue
+                    with self.assertRaises(ConnectionResetError):  # a reset alone tells it from the end
+                        while connection.sock.recv(65536):
+                            pass
+        self.assertEqual(cluster.metric("drover_responses_truncated_total", pool="shop"), 2)
+
     def test_DeathBeforeTheAnswer_IsRetriedForGetAndNotForPost(self):
         cluster = self.start(3)
         self.recorder.on("/die-early", ["body"], ["kill", 9])

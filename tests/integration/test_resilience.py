@@ -92,6 +92,18 @@ class Resilience(DroverCase):
         self.assertEqual(len(spare["worker"].events("/bad")), 1)
         self.assertEqual(cluster.metric("drover_requests_spilled_total", pool="shop"), 1)
 
+    def test_APoolThatIsDown_SpillsLongBeforeTheLinesTimeIsOver(self):
+        cluster = self.cluster()
+        spare = cluster.recorder("spare")
+        spare.answer("/", OK)
+        cluster.configure({"shop": {"command": ["sleep", "1000"], "workers": 1, "ready": {"timeout": "10m"}, "spill_to": "spare", "queue": {"wait": "10m"}},
+                           "spare": {"command": spare.command(), "workers": 1}}, route=[{"pool": "shop"}]).start(ready=False)
+        cluster.await_admin()
+        wait_until(lambda: all(each["eligible"] for each in cluster.workers("spare")), 20, "the spare is there")
+        with cluster.connect() as connection:
+            self.assertEqual(connection.exchange(request()).status, 200)
+        self.assertEqual(cluster.metric("drover_requests_spilled_total", pool="shop"), 1)
+
     def test_RequestsPerSecond_Are429WithTheConnectionKept(self):
         cluster = self.start(listener={"per_client": {"requests": 0.01, "burst": 3}})
         self.worker.answer("/", OK)

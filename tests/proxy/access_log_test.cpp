@@ -97,6 +97,14 @@ TEST(AccessJson, OfAnAbsoluteTargetThePathIsTold) {
   EXPECT_EQ(object(record).at("path"), "/a");
 }
 
+TEST(AccessJson, OfATargetWithoutAPathTheOneThatIsForwardedIsTold) {
+  AccessRecord record = sample();
+  record.target = "http://shop.example?a=b";
+  record.origin = "?a=b";
+  EXPECT_EQ(object(record).at("path"), "/");
+  EXPECT_EQ(object(record).at("query"), "a=b");
+}
+
 TEST(AccessJson, IsValidWhateverTheClientSent) {
   const std::string bytes = all_bytes();
   AccessRecord record = sample();
@@ -156,6 +164,14 @@ TEST(AccessCommon, HasTheFormThatEveryReaderKnows) {
             "192.0.2.7 - - [29/Aug/2026:10:40:00 +0000] \"GET /cart?item=7 HTTP/1.1\" 200 1234 \"http://a/\" \"curl/8\"\n");
   record.referer = record.user_agent = "";
   EXPECT_TRUE(line(AccessFormat::combined, record).ends_with(" 200 1234 \"-\" \"-\"\n"));
+}
+
+TEST(AccessCommon, AnAnswerWithoutABodyHasADash) {
+  AccessRecord record = sample();
+  record.sent = 0;
+  EXPECT_TRUE(line(AccessFormat::common, record).ends_with("\" 200 -\n"));
+  EXPECT_TRUE(line(AccessFormat::combined, record).ends_with("\" 200 - \"-\" \"curl/8\"\n"));
+  EXPECT_EQ(object(record).at("bytes"), 0);
 }
 
 TEST(AccessCommon, NothingInAFieldCanEndIt) {

@@ -1,7 +1,10 @@
 // What an exchange writes down on the board, and what it does with a pool that sleeps and with a kind of request that is blocked.
 #include "tests/proxy/exchange_world.hpp"
 
+#include <sys/resource.h>
+
 #include <limits>
+#include <tuple>
 
 namespace drover::proxy {
 namespace {
@@ -244,6 +247,89 @@ TEST(Accepting, AThreadThatLeftAClientForWantOfRoomComesBackForItEvenWhenAhead) 
   EXPECT_TRUE(client.read_message().ends_with("ok"));
   client.close();
   crowd.clear();
+}
+
+/// While it lives, this process gets no descriptor but those that it gives back.
+class NoDescriptorLeft {
+ public:
+  NoDescriptorLeft() {
+    EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &before_), 0);
+    const base::UniqueFd lowest(::fcntl(0, F_DUPFD_CLOEXEC, 0));
+    rlimit less = before_;
+    less.rlim_cur = static_cast<rlim_t>(lowest.get());
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &less), 0);
+  }
+  NoDescriptorLeft(const NoDescriptorLeft&) = delete;
+  ~NoDescriptorLeft() { EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before_), 0); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST(Exchange, WithoutDescriptorsAnIdleConnectionMakesRoomForARequestOfAnotherWorkers) {
+  World world([](config::Pool& pool) { pool.timeouts.idle = base::Millis(600'000); });
+  Port* workers[] = {&world.come(), &world.come()};
+  Peer client = world.ask(kGet);
+  ASSERT_TRUE(eventually([&] { return workers[0]->anybody_within(0) || workers[1]->anybody_within(0); }));
+  const std::uint32_t first = workers[0]->anybody_within(0) ? 0 : 1;
+  Peer idle = workers[first]->accept();
+  idle.read_head();
+  idle.send(kOk);
+  EXPECT_TRUE(client.read_message().ends_with("ok"));
+  ASSERT_TRUE(eventually([&] { return world.board.gate(first).view().count == 0; })) << "given back: its connection is idle now";
+  world.board.gate(first).close();  // the thread is not told: what is idle stays
+  {
+    const NoDescriptorLeft none;
+    client.send(kGet);
+    ASSERT_TRUE(eventually([&] { return workers[1 - first]->anybody_within(0) || client.anything_within(0); }));
+  }
+  ASSERT_FALSE(client.anything_within(0)) << client.read_message();
+  EXPECT_EQ(idle.read_to_the_end().find("GET", 1), std::string::npos) << "it is closed, and nothing was sent on it";
+  Peer server = workers[1 - first]->accept();
+  server.read_head();
+  server.send(kOk);
+  EXPECT_TRUE(client.read_message().starts_with("HTTP/1.1 200 "));
+  client.close();
+}
+
+TEST(Exchange, ARedirectOfATargetWithoutAPathKeepsItsQuestionMark) {
+  World world({}, 1, {}, 1, [](config::Config& config) { config.routes[0].redirect.to = "https://${host}${path}${query}"; });
+  Peer client = world.ask("GET http://red?a=b HTTP/1.1\r\nHost: red\r\n\r\n");
+  EXPECT_NE(client.read_message().find("\r\nLocation: https://red/?a=b\r\n"), std::string::npos);
+  client.send("OPTIONS * HTTP/1.1\r\nHost: red\r\n\r\n");
+  EXPECT_NE(client.read_message().find("\r\nLocation: https://red/\r\n"), std::string::npos);
+  client.close();
+}
+
+TEST(Exchange, WhatNoPoolAnswersIsCountedByItsListener) {
+  World world({}, 1, {}, 1, [](config::Config& config) {
+    config.routes[0].path = "/away";
+    config.routes[0].redirect.to = "/";
+    config.routes[0].redirect.status = 308;
+  });
+  const auto refused = [&](unsigned code) { return world.board.listener(0, 0).refused[board::code_index(code)].get(); };
+  const auto answered = [&](unsigned code) { return world.board.listener(0, 0).answered[board::code_index(code)].get(); };
+  for (const auto& [request, refusals, answers] : std::vector<std::tuple<std::string, unsigned, unsigned>>{
+           {"GET /away HTTP/1.1\r\nHost: h\r\n\r\n", 0, 308},
+           {"GET /elsewhere HTTP/1.1\r\nHost: h\r\n\r\n", 404, 0},
+           {"OPTIONS /away HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\n\r\n", 0, 200},
+           {"CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n", 501, 0},
+           {"GET / HTTP/1.1\r\n\r\n", 400, 0},
+       }) {
+    Peer client = world.ask(request);
+    const std::string status = std::to_string(refusals + answers);
+    EXPECT_TRUE(client.read_message().starts_with("HTTP/1.1 " + status)) << request;
+    EXPECT_EQ(refusals == 0 ? answered(answers) : refused(refusals), 1U) << request;
+    EXPECT_EQ(refusals == 0 ? refused(answers) : answered(refusals), 0U) << request;
+    client.close();
+  }
+}
+
+TEST(Exchange, WhatGoesNoFurtherHasAnId) {
+  World world;
+  Peer client = world.ask("OPTIONS / HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\n\r\n");
+  EXPECT_NE(client.read_message().find("\r\nX-Request-ID: "), std::string::npos);
+  client.close();
 }
 
 TEST(Exchange, AWorkerIsNotBlamedForItsClients) {

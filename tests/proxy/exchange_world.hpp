@@ -75,6 +75,12 @@ class Peer {
     while (read_some()) continue;
     return text_;
   }
+  void end_sending() const { EXPECT_EQ(::shutdown(fd_.get(), SHUT_WR), 0); }
+  void reset() {
+    const linger abort{1, 0};
+    EXPECT_EQ(::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &abort, sizeof abort), 0);
+    fd_.reset();
+  }
   void close() { fd_.reset(); }
 
  private:
@@ -127,7 +133,7 @@ class World {
   /// `threads`: so many as the board has room for; only the first of them runs, the test plays the others.
   explicit World(const std::function<void(config::Pool&)>& change = {}, std::uint32_t threads = 1,
                  const std::function<void(config::Listener&)>& listen = {}, std::size_t pools = 1,
-                 const std::function<void(config::Config&)>& whole = {})
+                 const std::function<void(config::Config&)>& whole = {}, proxy::AccessWriter* access = nullptr)
       : shape(board::make_shape(std::vector<std::uint32_t>(pools, 2), threads, 1)) {
     config.pools.resize(pools);
     for (std::size_t i = 0; i < pools; ++i) config.pools[i].name = i == 0 ? "shop" : "spare" + std::to_string(i);
@@ -143,6 +149,7 @@ class World {
     complaints_in_.reset(ends[1]);
     shared_ = std::make_unique<proxy::Shared>(
         proxy::Shared{config, files, balancer::Routes(config), supervisor, board, {}, {listener.fd.get()}, doorbell.get(), complaints_in_.get()});
+    shared_->access = access;
     shared_->at_the_door.emplace_back(0);
     shared_->furnish();
     thread_ = std::move(*proxy::ProxyThread::create(*shared_, 0, changed_.get()));

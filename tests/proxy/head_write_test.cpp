@@ -61,7 +61,8 @@ TEST(HeadWrite, APrefixIsTakenOffAndAnotherPutBefore) {
            {"/api", "", "/api?q", "/?q"},
            {"/api", "", "/api/", "/"},
            {"/api", "", "/api/x?q=/api/y", "/x?q=/api/y"},
-           {"/api", "", "/api//x", "//x"},
+           {"/api", "", "/api//x", "/x"},
+           {"/api", "/v2", "/api///x?//", "/v2/x?//"},
            {"/api", "", "/apix", "/apix"},
            {"/api", "", "/other?/api", "/other?/api"},
            {"/api", "", "/%61pi/%61", "/%61"},
@@ -76,6 +77,10 @@ TEST(HeadWrite, APrefixIsTakenOffAndAnotherPutBefore) {
            {"/api", "/v2", "/api", "/v2"},
            {"/api", "/v2", "/api/?q", "/v2/?q"},
            {"/api/", "/v2/", "/api/x", "/v2/x"},
+           {"", "", "http://shop?q=1", "/?q=1"},
+           {"/", "", "http://shop?q=1", "/?q=1"},
+           {"", "/v2", "http://shop?q=1", "/v2/?q=1"},
+           {"/api", "/v2", "http://shop?q=1", "/v2/?q=1"},
        }) {
     config::Route route;
     route.strip = strip;
@@ -101,9 +106,9 @@ TEST(HeadWrite, RequestFieldsAreRemovedThenSetThenAdded) {
   route.request.remove = {"Cookie", "X-Both"};
   route.request.set = {{"X-User", "nobody"}, {"X-Both", "set"}};
   route.request.add = {{"X-Tag", "new"}, {"X-Both", "added"}};
-  const std::string text = forwarded(
-      request_head("COOKIE: a\r\nCookie: b\r\nX-User: root\r\nx-user: root\r\nX_User: root\r\nX-Tag: old\r\nx-both: client\r\nX-Users: kept\r\n"),
-      route);
+  const std::string text = forwarded(request_head("COOKIE: a\r\nCookie: b\r\nX-User: root\r\nx-user: root\r\nX_User: root\r\nX.User: root\r\nx!uSER: "
+                                                  "root\r\nX-Tag: old\r\nx-both: client\r\nX-Users: kept\r\n"),
+                                     route);
   EXPECT_EQ(text,
             "GET /api/x?q=/api HTTP/1.1\r\nHost: shop\r\nX-Tag: old\r\nX-Users: kept\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Host: shop\r\n"
             "X-Forwarded-Proto: http\r\nX-Request-ID: 0123\r\nX-Request-Start: t=7\r\nX-User: nobody\r\nX-Both: set\r\nX-Tag: new\r\n"

@@ -16,7 +16,9 @@ class SlowClient {
     EXPECT_EQ(::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
     EXPECT_EQ(::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&world.listener.address), sizeof world.listener.address), 0);
   }
-  bool send(std::string_view bytes) const { return ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size()); }
+  bool send(std::string_view bytes) const {
+    return ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
+  }
   /// Reads nothing, and sends that every 100 ms.
   void send_on(std::string_view bytes, int times) const {
     for (int i = 0; i < times; ++i) {

@@ -130,6 +130,11 @@ TEST(Message, WhatStaysOnItsHopIsNotForwarded) {
             "X-Request-ID: 0123\r\nX-Request-Start: t=7\r\nVia: 1.1 drover\r\n\r\n");
 }
 
+TEST(Message, AnExpectationIsForwardedThoughConnectionNamesIt) {
+  const std::string text = forwarded(get("Connection: Expect\r\nExpect: 100-continue\r\nContent-Length: 5\r\n"));
+  EXPECT_NE(text.find("\r\nExpect: 100-continue\r\n"), std::string::npos) << "its sender waits for the word that only its worker can give";
+}
+
 TEST(Message, AClientsWordForWhoItIsIsNotForwardedInAnySpelling) {
   for (const char* name :
        {"X-Forwarded-For", "x_forwarded_for", "X.Forwarded.For", "X-Forwarded-Port", "X_Forwarded~Scheme", "X-Request+ID", "FORWARDED"}) {
@@ -175,6 +180,7 @@ TEST(Message, SomeRefusalsHaveAStatusOfTheirOwn) {
   EXPECT_EQ(status(get("Transfer-Encoding: gzip, chunked\r\n")), 501U);
   EXPECT_EQ(status(get("Transfer-Encoding: xchunked\r\n")), 400U);
   EXPECT_EQ(status(get("Expect: tea\r\n")), 417U);
+  EXPECT_EQ(status(get("Expect: 100-continue\r\nExpect: tea\r\n")), 417U);
   EXPECT_EQ(status("GET / HTTP/2.0\r\nHost: x\r\n\r\n"), 505U);
   EXPECT_EQ(status("GET / http/1.1\r\nHost: x\r\n\r\n"), 400U);
   EXPECT_EQ(status("GET /a b HTTP/1.1\r\nHost: x\r\n\r\n"), 400U);

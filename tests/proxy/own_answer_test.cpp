@@ -19,6 +19,11 @@ std::string target(const std::string& to, const std::string& path = "/a/b", cons
   return redirect_target(route, {host, path, query});
 }
 
+TEST(OwnAnswer, AStatusWithoutAName_HasNone) {
+  EXPECT_EQ(phrase(404), "Not Found");
+  EXPECT_EQ(phrase(418), "");
+}
+
 TEST(Redirect, PlaceholdersAreTheRequests) {
   EXPECT_EQ(target("https://${host}${path}${query}"), "https://shop/a/b?q=1");
   EXPECT_EQ(target("https://${host}${path}${query}", "/a", "", "[::1]:80"), "https://[::1]/a");

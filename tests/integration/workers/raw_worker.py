@@ -5,9 +5,11 @@ FOLDER/events       a JSON line per request, appended before it is answered
 FOLDER/script.json  {path: [[action, ...], ...]}, read afresh for each request; other paths get a JSON description of the request
 """
 
+import collections
 import hashlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -121,6 +123,17 @@ class Client:
     def do_wait(self, name):
         wait_for(name)
 
+    def do_await(self, name):
+        """Until another connection says so: at once, unlike "wait"."""
+        EVENTS[name].wait()
+
+    def do_set(self, name):
+        EVENTS[name].set()
+
+    def do_mark_if_asked(self, name):
+        if select.select([self.sock], [], [], 0)[0]:
+            mark(name)
+
     def do_close(self):
         raise Closed
 
@@ -147,6 +160,15 @@ class Client:
             pass
         mark(name)
         raise Closed
+
+    def do_glance(self):
+        """Reads what is there already, without waiting for more."""
+        self.sock.setblocking(False)
+        try:
+            self.fill()
+        except BlockingIOError:
+            pass
+        self.sock.setblocking(True)
 
     def do_flood(self, name):
         """Sends for ever; leaves a mark once the peer has cut the connection."""
@@ -252,6 +274,7 @@ def run(client):
 
 CLOGGED = threading.Event()
 KEPT = []
+EVENTS = collections.defaultdict(threading.Event)
 
 
 def main():

@@ -1,10 +1,10 @@
-#include "balancer/path_readings.hpp"
+#include "base/path_readings.hpp"
 
 #include <gtest/gtest.h>
 
 #include <vector>
 
-namespace drover::balancer {
+namespace drover::base {
 namespace {
 
 std::string read(std::string_view path, Reading how) {
@@ -84,4 +84,4 @@ TEST(PathReadings, APrefixIsFoundInWhatWasSent) {
 }
 
 }  // namespace
-}  // namespace drover::balancer
+}  // namespace drover::base

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace drover::balancer {
+namespace drover::base {
 
 enum class Reading : std::uint8_t {
   plain,     ///< escapes of unreserved characters decoded, the others in upper case (RFC 3986 section 6.2.2): what routes are matched with
@@ -24,4 +24,4 @@ bool read_path(std::string_view path, Reading how, std::string& out);
 /// How many bytes of `path` are, both read plainly, `prefix`, up to a segment's boundary; 0: it is none.
 std::size_t prefix_length(std::string_view path, std::string_view prefix);
 
-}  // namespace drover::balancer
+}  // namespace drover::base

@@ -1,8 +1,8 @@
-#include "balancer/path_readings.hpp"
+#include "base/path_readings.hpp"
 
 #include <array>
 
-namespace drover::balancer {
+namespace drover::base {
 
 namespace {
 
@@ -143,4 +143,4 @@ std::size_t prefix_length(std::string_view path, std::string_view prefix) {
   return at == path.size() || open_end || path[at] == '/' ? at : 0;
 }
 
-}  // namespace drover::balancer
+}  // namespace drover::base
