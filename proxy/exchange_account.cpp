@@ -92,7 +92,7 @@ void Exchange::judge(const Outcome& outcome) {
   if (outcome.worker_fault) {
     row.errors.fetch_add(1, std::memory_order_relaxed);
     if (refused) row.refused.fetch_add(1, std::memory_order_relaxed);
-    thread_.queue(pool_).pass_over(lease_, thread_.loop().now());
+    if (refused || worker_is_dying()) thread_.queue(pool_).pass_over(lease_, thread_.loop().now());
   }
   failed_here_ = outcome.worker_fault || gateway;
   if (gateway) row.gateway.fetch_add(1, std::memory_order_relaxed);

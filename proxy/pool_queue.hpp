@@ -89,8 +89,8 @@ class PoolQueue {
   /// Returns a lease of a bounded pool with its connection (or only the permit): to the head of the line, else to the pool. A worker that
   /// wants no share of the work is not handed on: the line is served by the rules of a claim.
   void give_back(balancer::Claimer& claimer, Grant grant);
-  /// This worker has just failed an exchange: for a moment those who wait are not sent after it, which would use up everybody's tries
-  /// between a death and its news.
+  /// This worker is dying or lets nobody in: for a moment those who wait are not sent after it, which would use up everybody's tries between
+  /// a death and its news.
   void pass_over(const balancer::Lease& lease, base::TimePoint now);
 
   /// The board changed: tries for those who wait, in their order.

@@ -189,9 +189,8 @@ class LeastLatency(BalancingCase):
         return collections.Counter(self.slot(cluster) for _ in range(requests))
 
     def test_ASlowWorkerIsAskedOnceInAWhile(self):
-        counts = self.counts("slow", 60)
-        self.assertLessEqual(counts[3], 6, counts)
-        self.assertGreater(min(counts[1], counts[2]), 5, counts)
+        counts = self.counts("slow", 60)  # how the others share the rest hangs on their first answers
+        self.assertTrue(1 <= counts[3] <= 6, counts)
 
     def test_AWorkerThatFailsFastDoesNotLookFast(self):
         counts = self.counts("503", 60)

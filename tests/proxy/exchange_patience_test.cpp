@@ -120,6 +120,30 @@ TEST(Patience, RequestStartIsWhenItCame_HoweverLongItWaits) {
   for (Peer* each : {&first, &client, &second}) each->close();
 }
 
+TEST(Patience, AWorkerThatEndsAConnectionButLives_IsNotPassedOver) {
+  World world([](config::Pool& pool) {
+    pool.concurrency = 1;
+    pool.retry.attempts = 1;
+  });
+  Port& worker = world.come();
+  world.supervisor.write_connection_share(0, UINT32_MAX);
+  constexpr int kRounds = 20;
+  const auto began = base::Clock::now();
+  for (int i = 0; i < kRounds; ++i) {
+    Peer first = world.ask("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+    Peer server = worker.accept();
+    server.read_head();
+    Peer second = world.ask(kGet);
+    ASSERT_TRUE(eventually([&] { return world.board.pool(0).queued.load() == 1; }));
+    server.close();
+    EXPECT_TRUE(first.read_message().starts_with("HTTP/1.1 502 "));
+    serve(worker, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+    EXPECT_TRUE(second.read_message().ends_with("ok"));
+  }
+  // Whoever is passed over is so for a quarter second each time; a round takes some milliseconds.
+  EXPECT_LT(base::Clock::now() - began, kRounds * base::Millis(230));
+}
+
 TEST(Patience, WhoFindsTheLineOfAHeldPoolFull_IsToldWhenTheHoldEnds) {
   World world([](config::Pool& pool) { pool.queue.max = 0; });
   world.come();
