@@ -82,6 +82,7 @@ BECAUSE = (
     (r"BehindContinue", "100 before 101 is due where both are asked for (RFC 9110 7.8)"),
     (r"ThousandInterims", "drover passes on 32 and ends it; the others pass on what comes until their buffer is full"),
     (r"Http10KeepAlive", "HTTP/1.0 is kept where keep-alive says so (RFC 9112 9.3)"),
+    (r"HeadWithLength|HeadChunked|NotModifiedWithLength", "it speaks of a body, which some servers send a moment later: to whoever is next"),
     (r"BodyOnHead", "bytes behind an answer end the use of the connection; nginx drops what it has read of them"),
     (r"Garbage|Icy|LowerCase|Signed", "no status line; nginx takes such an answer for one of HTTP/0.9"),
     (r"LengthPlus|LengthMinus|LengthHuge", "no number, or none that fits; nginx goes by the end of the connection instead"),
