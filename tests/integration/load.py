@@ -9,17 +9,16 @@ import uuid
 from raw_http import Connection, NoAnswer, Truncated, request
 
 
-class Load:
-    """GETs of one path and POSTs with unique ids, each on a connection of its own or kept alive, until stop()."""
+class Clients:
+    """Threads that ask until stop(); `jobs` are their run()'s arguments."""
 
-    def __init__(self, port, getters=6, posters=2, path="/", digest=None, keep=5):
-        self.port, self.path, self.digest, self.keep = port, path, digest, keep
+    def __init__(self, port, jobs):
+        self.port = port
         self.counts = collections.Counter()
         self.failures = []
         self.lock = threading.Lock()
         self.ending = threading.Event()
-        self.threads = [threading.Thread(target=self.run, args=(self.get,), daemon=True) for _ in range(getters)]
-        self.threads += [threading.Thread(target=self.run, args=(self.post,), daemon=True) for _ in range(posters)]
+        self.threads = [threading.Thread(target=self.run, args=job, daemon=True) for job in jobs]
         for thread in self.threads:
             thread.start()
 
@@ -29,6 +28,14 @@ class Load:
             thread.join(60)
             assert not thread.is_alive(), "a client hangs"
         return self
+
+
+class Load(Clients):
+    """GETs of one path and POSTs with unique ids, each on a connection of its own or kept alive, until stop()."""
+
+    def __init__(self, port, getters=6, posters=2, path="/", digest=None, keep=5):
+        self.path, self.digest, self.keep = path, digest, keep
+        super().__init__(port, [(self.get,)] * getters + [(self.post,)] * posters)
 
     def note(self, what, failure=None):
         with self.lock:

@@ -1,11 +1,10 @@
 """GET, POST, PUT, uploads, downloads and tunnels at once, each byte of each answer checked against its request."""
 
-import collections
 import hashlib
 import random
-import threading
 import uuid
 
+from load import Clients
 from mixed_pattern import pattern
 from raw_http import Connection, NoAnswer, Truncated, request
 
@@ -28,27 +27,13 @@ def beginning(expected, got):
     whole(expected[:len(got)], got)
 
 
-class MixedLoad:
+class MixedLoad(Clients):
+    """`failures`: idempotent requests that failed though no byte of an answer had come."""
     KINDS = ("get", "chunked", "put", "post", "download", "upload", "tunnel")
 
     def __init__(self, port, clients=2, seed=1):
-        self.port = port
-        self.counts = collections.Counter()
-        self.failures = []  # idempotent requests that failed though no byte of an answer had come
         self.wrong = []
-        self.lock = threading.Lock()
-        self.ending = threading.Event()
-        self.threads = [threading.Thread(target=self.run, args=(kind, random.Random(f"{seed} {kind} {i}")), daemon=True)
-                        for kind in self.KINDS for i in range(clients)]
-        for thread in self.threads:
-            thread.start()
-
-    def stop(self):
-        self.ending.set()
-        for thread in self.threads:
-            thread.join(60)
-            assert not thread.is_alive(), "a client hangs"
-        return self
+        super().__init__(port, [(kind, random.Random(f"{seed} {kind} {i}")) for kind in self.KINDS for i in range(clients)])
 
     def note(self, what):
         with self.lock:

@@ -8,16 +8,11 @@ using test::eventually;
 using test::kOk;
 using test::Peer;
 using test::Port;
+using test::serve;
 using test::World;
 
 constexpr std::string_view kGet = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 constexpr std::string_view kChunked = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
-
-void serve(const Port& worker, std::string_view answer = kOk) {
-  Peer server = worker.accept();
-  server.read_head();
-  server.send(answer);
-}
 
 /// Of those who may have connected.
 bool nothing_came(const Port& worker) { return !worker.anybody_within(0) || worker.accept().read_to_the_end().empty(); }

@@ -8,6 +8,7 @@ using test::eventually;
 using test::kOk;
 using test::Peer;
 using test::Port;
+using test::serve;
 using test::World;
 
 constexpr std::string_view kGet = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -19,13 +20,6 @@ std::uint64_t rejected(const World& world, board::QueueReason why, std::uint32_t
 std::uint64_t deadlines(const World& world) { return world.board.tally(0, 0).deadlines.get(); }
 
 void short_floor(config::Pool& pool) { pool.timeouts.floor = base::Millis(1); }
-
-/// Lets go of what a client's bytes have opened.
-void serve(const Port& worker, std::string_view answer = kOk) {
-  Peer server = worker.accept();
-  server.read_head();
-  server.send(answer);
-}
 
 std::uint64_t in_ns(base::Millis time) {
   return static_cast<std::uint64_t>(std::chrono::nanoseconds((base::Clock::now() + time).time_since_epoch()).count());

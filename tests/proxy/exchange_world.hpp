@@ -231,4 +231,11 @@ class World {
 
 inline constexpr std::string_view kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
+/// The next connection's first request is answered.
+inline void serve(const Port& worker, std::string_view answer = kOk) {
+  Peer server = worker.accept();
+  server.read_head();
+  server.send(answer);
+}
+
 }  // namespace drover::test
